@@ -11,6 +11,8 @@ export interface Key {
   readonly encryption: KeyObject
   /** The HMAC key of the start links, derived from the same bytes. */
   readonly startLink: KeyObject
+  /** The HMAC key of entity tags, derived from the same bytes. */
+  readonly entityTag: KeyObject
 }
 
 export interface KeyRing {
@@ -23,10 +25,14 @@ const KEY_BYTES = 32
 const ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,15}$/
 const BASE64 = /^[A-Za-z0-9+/]{43}=?$/
 
+const derived = (bytes: Uint8Array, purpose: string): KeyObject =>
+  createSecretKey(Buffer.from(hkdfSync('sha256', bytes, new Uint8Array(0), purpose, 32)))
+
 const makeKey = (id: string, bytes: Uint8Array): Key => ({
   id,
   encryption: createSecretKey(bytes),
-  startLink: createSecretKey(Buffer.from(hkdfSync('sha256', bytes, new Uint8Array(0), 'reconsent start link', 32))),
+  startLink: derived(bytes, 'reconsent start link'),
+  entityTag: derived(bytes, 'reconsent entity tag'),
 })
 
 /**

@@ -2,15 +2,17 @@
 // stay inside.
 import { makeEnvelope } from './envelope.ts'
 import type { Envelope } from './envelope.ts'
+import { type EntityTags, makeEntityTags } from './entity-tag.ts'
 import type { KeyRing } from './key-ring.ts'
 import { makeStartLinks } from './start-link.ts'
 import type { StartLinks } from './start-link.ts'
 
-export type Vault = Envelope & StartLinks
+export type Vault = Envelope & StartLinks & EntityTags
 
 export const makeVault = ({ keys }: { keys: KeyRing }): Vault => ({
   ...makeEnvelope({ keys }),
   ...makeStartLinks({ keys }),
+  ...makeEntityTags({ keys }),
 })
 
 const withoutKeys = (): never => {
@@ -23,4 +25,5 @@ export const lockedVault: Vault = {
   open: withoutKeys,
   startLinkToken: withoutKeys,
   renewalOfToken: withoutKeys,
+  entityTag: withoutKeys,
 }

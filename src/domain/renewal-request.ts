@@ -1,24 +1,29 @@
-// Whether a renewal may be requested by hand, and if not, what to do first. Pure; the texts are for operators.
+// Whether a renewal may be requested by hand, and if not, what to do first. Pure; the texts are for operators, and for
+// the company that calls the API and cannot do what an operator does.
 import type { DateTime } from 'luxon'
 import { addressFields, reachableBy } from './channels.ts'
-import type { Consent, ConsentStatus } from './model.ts'
+import type { Actor, Consent, ConsentStatus } from './model.ts'
 import type { Policy } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
 import { type Route, routeNames, traitsOf } from './routes.ts'
 
-/** What to do about a consent that is in this status and should not be. */
-export const nextStepHint = (consent: Pick<Consent, 'status' | 'supersededById'>): string => {
+/** What to do about a consent that is in this status and should not be; `actor` is who wants something else of it. */
+export const nextStepHint = (
+  consent: Pick<Consent, 'status' | 'supersededById'>,
+  actor: Actor = 'operator',
+): string => {
+  const release = actor === 'operator' ? 'release it' : 'an operator must release it'
   const words: Record<ConsentStatus, string> = {
     active: 'it is active',
     paused: 'it is paused: resume it first',
-    quarantined: 'it is quarantined: read its events, then release it',
+    quarantined: `it is quarantined: read its events, then ${release}`,
     lapsed: 'it has lapsed: ask for a full authentication with renew, or import a later date',
     revoked: 'it is closed as revoked, for good: when the user consents again, import the new connection',
     opted_out: 'it is closed as opted out, for good: when the user consents again, import the new connection',
     superseded:
       'it was superseded by a newer ' +
       `connection${consent.supersededById === undefined ? '' : ` (${consent.supersededById})`}: use that one`,
-    unsupported: 'no route of the policy could renew it: change the policy for its bank, then release it',
+    unsupported: `no route of the policy could renew it: change the policy for its bank, then ${release}`,
   }
   return words[consent.status]
 }
@@ -34,9 +39,9 @@ export const routesPastGrace = routeNames
   .map((route) => `'${route}'`)
   .join(' or ')
 
-export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): RequestVerdict => {
+export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy, actor?: Actor): RequestVerdict => {
   const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
-  if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(nextStepHint(consent))
+  if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(nextStepHint(consent, actor))
   const { routes, isPastGrace, rule, graceEndsAt } = openRoutes(consent, undefined, now, policy)
   if (rule.routes.length === 0)
     return refused(`no route of the policy can renew consents of this bank (${rule.source}): change the policy first`)

@@ -11,7 +11,8 @@ import { noticePage } from './pages/notice-page.ts'
 import { routeOf } from './request-log.ts'
 import { bareHeaders } from './security.ts'
 
-const OUTAGE_SECONDS = 10
+/** After which a request that met an outage may be repeated. */
+export const OUTAGE_SECONDS = 10
 
 /** The 4xx with which Fastify's own checks refused a request; undefined for every error that is our fault. */
 export const clientStatusOf = (error: unknown): number | undefined => {

@@ -1,6 +1,6 @@
-// Rate limits. Only failures and presses of the button count: a callback with a valid state is committed before any
-// limit is checked, and users who share an address (or a proxy missing from TRUSTED_PROXIES) do not use up one
-// another's share.
+// Rate limits. Only failures, presses of the button and calls of the API count: a callback with a valid state is
+// committed before any limit is checked, and users who share an address (or a proxy missing from TRUSTED_PROXIES) do
+// not use up one another's share.
 import rateLimit, { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
@@ -11,9 +11,16 @@ export interface LimitOptions {
   readonly departuresPerMinute: number
   /** Wrong API keys, per address and minute; the same limit for wrong logins at the board, counted separately. */
   readonly wrongKeysPerMinute: number
+  /** Calls of the API, per key and minute: far more than a system needs, and less than one in a loop sends. */
+  readonly callsPerMinute: number
 }
 
-export const defaultLimits: LimitOptions = { unknownPerMinute: 60, departuresPerMinute: 10, wrongKeysPerMinute: 20 }
+export const defaultLimits: LimitOptions = {
+  unknownPerMinute: 60,
+  departuresPerMinute: 10,
+  wrongKeysPerMinute: 20,
+  callsPerMinute: 6_000,
+}
 
 /** Counts the request; returns how many seconds to wait when the request exceeds the limit. `look` counts nothing. */
 export type Limit = (request: FastifyRequest, look?: 'look') => Promise<number | undefined>
@@ -23,6 +30,8 @@ export interface Limits {
   readonly departures: Limit
   readonly wrongKeys: Limit
   readonly wrongLogins: Limit
+  /** For requests whose key is known. */
+  readonly calls: Limit
 }
 
 /**
@@ -55,5 +64,6 @@ export const registerLimits = async (
     departures: limit(options.departuresPerMinute, renewalOf),
     wrongKeys: limit(options.wrongKeysPerMinute),
     wrongLogins: limit(options.wrongKeysPerMinute),
+    calls: limit(options.callsPerMinute, ({ caller }) => caller?.id ?? ''),
   }
 }

@@ -1,7 +1,7 @@
 // Consents and their history as JSON: snake_case, absent values as null, instants in UTC with milliseconds. The command
 // line and the API use the same form. It holds no secret and no address.
 import type { DateTime } from 'luxon'
-import { sha256 } from '../crypto/hashing.ts'
+import type { EntityTags } from '../crypto/entity-tag.ts'
 import { reachableBy } from '../domain/channels.ts'
 import { awaitedUntil } from '../domain/in-progress.ts'
 import {
@@ -65,10 +65,8 @@ export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => 
  * The entity tag of what the company itself decides about a consent: what it imported, and the status. What the loop
  * writes meanwhile does not change it, so it is no tag of a whole answer, which nobody may cache anyway.
  */
-export const consentEtag = (consent: Consent): string => {
-  const decided = [consent.id, consent.status, ...detailFields.map((field) => consent[field] ?? null)]
-  return `"${sha256(JSON.stringify(decided)).toString('base64url').slice(0, 27)}"`
-}
+export const consentEtag = (consent: Consent, { entityTag }: EntityTags): string =>
+  entityTag(JSON.stringify([consent.id, consent.status, ...detailFields.map((field) => consent[field] ?? null)]))
 
 export const renewalJson = (renewal: Renewal) => ({
   id: renewal.id,
@@ -122,6 +120,8 @@ export const historyJson = (history: ConsentHistory, now: DateTime, policy: Poli
     renewals: history.renewals.map(renewalJson),
     authorisations: history.authorisations.map(authorisationJson),
     notifications: history.notifications.map(notificationJson),
+    // Numbered from 1 without a gap.
+    earlier_events: Math.max(0, (history.events[0]?.seq ?? 1) - 1),
     events: history.events.map(eventJson),
   }) satisfies Record<keyof typeof historyProperties, unknown>
 

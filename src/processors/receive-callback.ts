@@ -6,8 +6,14 @@ import type { Secret } from '../secret.ts'
 import type { AtTheBank, CallbackAnswer } from '../store/port.ts'
 import type { Enqueue } from './enqueue.ts'
 
-/** Parameters of a redirect that have passed the checks on shape: a state, and a code or an error. */
-export type Callback = { readonly state: Secret } & ({ readonly code: Secret } | { readonly bankError: string })
+/**
+ * Parameters of a redirect that have passed the checks on shape: a state, and a code or an error. `by`: the name of the
+ * API key that passed them on; none when the browser brought them.
+ */
+export type Callback = { readonly state: Secret; readonly by?: string | undefined } & (
+  | { readonly code: Secret }
+  | { readonly bankError: string }
+)
 
 /** Errors of RFC 6749 4.1.2.1, and others that banks invent: a short word is kept, any other text is not. */
 const BANK_ERROR = /^[A-Za-z0-9_.-]{1,64}$/
@@ -26,9 +32,13 @@ export const receiveCallback =
   async (callback: Callback): Promise<CallbackAnswer> => {
     if ('bankError' in callback) {
       const bankError = BANK_ERROR.test(callback.bankError) ? callback.bankError : 'other'
-      return store.receiveRefusal(callback.state, bankError, clock.now())
+      return store.receiveRefusal(callback.state, bankError, { now: clock.now(), by: callback.by })
     }
-    const answer = await store.receiveCode(callback.state, callback.code, clock.now(), queuedFor)
+    const answer = await store.receiveCode(callback.state, callback.code, {
+      now: clock.now(),
+      queuedFor,
+      by: callback.by,
+    })
     // Not awaited: the browser need not wait for a queue that may be unavailable.
     if (answer.kind === 'accepted' && answer.dispatch !== undefined) void enqueue('authorisation', answer.dispatch)
     return answer

@@ -22,7 +22,9 @@ import { namingOutages } from '../store/database-errors.ts'
 import type { Database } from '../store/database.ts'
 import { listEvents } from '../store/events.ts'
 import { listing } from '../store/listing.ts'
+import { lockConsent } from '../store/locks.ts'
 import type { Store } from '../store/port.ts'
+import { toConsent } from '../store/rows.ts'
 import type { Statements } from '../store/statements.ts'
 import { findConsentIn } from '../store/views.ts'
 
@@ -35,6 +37,9 @@ export interface ApiParts {
   /** How long a code that is handed to the queue counts as queued. */
   readonly queuedFor: Duration
 }
+
+/** Events of a consent that is shown with its history; the others are in the list of its events. */
+const SHOWN_EVENTS = 200
 
 type Deps = ConsentRouteDeps & EventRouteDeps & Pick<ApiDeps, 'answerOnce' | 'steps'>
 
@@ -51,8 +56,10 @@ export const apiDeps = (parts: ApiParts): Deps => {
   return {
     getConsentJson: async (name) => {
       const consent = await store.findConsent(name)
-      const history = consent && (await reads.getHistory(consent.id))
-      return history && { json: historyJson(history, clock.now(), policy), etag: consentEtag(history.consent) }
+      const history = consent && (await reads.getHistory(consent.id, SHOWN_EVENTS))
+      return (
+        history && { json: historyJson(history, clock.now(), policy), etag: consentEtag(history.consent, db.vault) }
+      )
     },
     listConsentsJson: async (wanted, page) => consentPageJson(reads, wanted, { ...page, now: clock.now(), policy }),
     listConsentEventsJson: async (name, { afterSeq, limit }) => {
@@ -93,13 +100,16 @@ const changesIn = ({ db, policy, clock }: ApiParts, tx: Statements): ChangeSteps
     }
   }
   return {
-    changeConsent: async (name, change, { reason, by }) => {
+    changeConsent: async (name, change, { reason, by }, isExpected) => {
       const now = clock.now()
       const found = await findConsentIn(tx, name)
       if (found === undefined) return undefined
+      // The lock is held until the change is committed: nobody changes the consent in between.
+      const locked = await lockConsent(tx, found.id)
+      if (!isExpected(locked && consentEtag(toConsent(locked), db.vault))) return 'not-as-expected'
       const { kind, detail } = await act(found.id, change, { now, reason, by, actor: 'company' })
       const consent = (await findConsentIn(tx, found.id)) ?? found
-      return { kind, detail, consent: consentJson(consent, now, policy), etag: consentEtag(consent) }
+      return { kind, detail, consent: consentJson(consent, now, policy), etag: consentEtag(consent, db.vault) }
     },
   }
 }

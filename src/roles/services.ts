@@ -44,7 +44,10 @@ export interface ServicesOptions {
 /** Stops one part; resolves to whether the part ended by itself. */
 export type Stop = () => Promise<boolean>
 
-/** A process has this many connections to PostgreSQL in addition to one for each job that it may run at once. */
+/**
+ * A process has this many connections to PostgreSQL in addition to one for each job that it may run at once. Requests
+ * of the API get no more than eight of them (http/api/turns.ts).
+ */
 const CONNECTIONS_BESIDE_JOBS = 10
 /**
  * No statement of the running program takes seconds. A statement that takes this long is stuck, or its connection is
@@ -63,7 +66,7 @@ export const makeServices = (
   const { statusCounts } = listing(opened.db, config.policy.channels)
   const lists = namingOutages({ statusCounts })
   const webhooks = namingOutages({ ...webhookDelivering(opened.db), ...webhookAdministration(opened.db) })
-  const { readUnrevokedApiKeys } = namingOutages(apiKeys(opened.db))
+  const { readUnrevokedApiKeys } = apiKeys(opened.db)
   const metrics = makeMetrics({
     collectCounts: async () => collectCounts({ store: opened.store, lists, webhooks, clock }),
   })

@@ -97,7 +97,8 @@ export interface Listing {
     now: DateTime,
     page?: { after?: { at: DateTime; id: string } | undefined; limit?: number | undefined },
   ): Promise<ConsentView[]>
-  getHistory(id: string): Promise<ConsentHistory | undefined>
+  /** `lastEvents`: at most so many events, the last ones; all unless said. */
+  getHistory(id: string, lastEvents?: number): Promise<ConsentHistory | undefined>
   statusCounts(now: DateTime): Promise<StatusCounts>
   /**
    * The events of all consents in the feed's order, in which the events of one consent keep their order; none is ever

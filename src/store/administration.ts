@@ -32,7 +32,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
     change(db, id, async (tx, consent) => {
       if (consent.status === 'paused') return unchanged('it is paused already')
       if (consent.status !== 'active')
-        return refused(`only an active consent can be paused; ${nextStepHint(toConsent(consent))}`)
+        return refused(`only an active consent can be paused; ${nextStepHint(toConsent(consent), request.actor)}`)
       await closeConsent(tx, consent, { as: 'paused', now: request.now })
       await record(tx, consent, 'consent.paused', request)
       return done('paused: no message is sent and no link is made; a code in hand is still exchanged')
@@ -42,8 +42,8 @@ export const administration = (db: Database, policy: Policy): Administration => 
     change(db, id, async (tx, consent) => {
       if (consent.status === 'active') return unchanged('it is active already')
       if (consent.status !== 'paused')
-        return refused(`only a paused consent can be resumed; ${nextStepHint(toConsent(consent))}`)
-      const cycle = await reactivate(tx, consent, request, 'resumed by an operator')
+        return refused(`only a paused consent can be resumed; ${nextStepHint(toConsent(consent), request.actor)}`)
+      const cycle = await reactivate(tx, consent, request, `resumed by ${whose(request)}`)
       await record(tx, consent, 'consent.resumed', request, { cycle })
       return done('resumed: the next sweep does what is due')
     }),
@@ -52,11 +52,12 @@ export const administration = (db: Database, policy: Policy): Administration => 
     change(db, id, async (tx, consent) => {
       if (consent.status === 'active') return unchanged('it is active already')
       if (consent.status !== 'quarantined' && consent.status !== 'unsupported') {
-        return refused(`only a quarantined or unsupported consent can be released; ${nextStepHint(toConsent(consent))}`)
+        const hint = nextStepHint(toConsent(consent), request.actor)
+        return refused(`only a quarantined or unsupported consent can be released; ${hint}`)
       }
       const obstacle = consent.status === 'unsupported' ? missingRoute(consent, policy) : unreadableToken(db, consent)
       if (obstacle !== undefined) return refused(obstacle)
-      const cycle = await reactivate(tx, consent, request, `released by an operator from ${consent.status}`)
+      const cycle = await reactivate(tx, consent, request, `released by ${whose(request)} from ${consent.status}`)
       await changeRecord(tx, 'consent', id, { mismatches: 0 })
       await record(tx, consent, 'consent.released', request, { from: consent.status, cycle })
       return done('released: the next sweep does what is due')
@@ -65,7 +66,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
   closeForGood: async (id, as, request) =>
     change(db, id, async (tx, consent) => {
       if (consent.status === as) return unchanged(`it is closed as ${as} already`)
-      if (isTerminal(consent)) return refused(nextStepHint(toConsent(consent)))
+      if (isTerminal(consent)) return refused(nextStepHint(toConsent(consent), request.actor))
       await closeConsent(tx, consent, { as, now: request.now })
       await record(tx, consent, 'consent.closed', request, { as })
       return done(`closed as ${as}: nothing is sent any more, and no code is taken`)
@@ -73,7 +74,7 @@ export const administration = (db: Database, policy: Policy): Administration => 
 
   requestRenewal: async (id, request) =>
     change(db, id, async (tx, consent) => {
-      const verdict = judgeRequest(toConsent(consent), request.now, policy)
+      const verdict = judgeRequest(toConsent(consent), request.now, policy, request.actor)
       if (verdict.kind === 'refused') return refused(verdict.reason)
       const current = await currentRenewal(tx, consent)
       const askedBefore = await judgeRepetition(tx, current, request)
@@ -136,6 +137,12 @@ const record = async (
     data: { ...data, ...(request.by === undefined ? {} : { by: request.by }) },
   })
 
+const whose = ({ actor = 'operator' }: Request): string =>
+  ({ operator: 'an operator', company: 'the company', user: 'the user' })[actor]
+
+/** What asks for another message: in the shell, or in the API. */
+const resendBy = (actor: Request['actor']): string => (actor === 'company' ? '"resend": true' : '--resend')
+
 const missingRoute = (consent: ConsentRow, policy: Policy): string | undefined => {
   const rule = ruleFor(consent.providerId, consent.country, policy)
   return rule.routes.length > 0
@@ -181,7 +188,7 @@ const reactivate = async (tx: Statements, consent: ConsentRow, request: Request,
 const judgeRepetition = async (
   tx: Statements,
   renewal: RenewalRow | undefined,
-  { now, resend }: { now: Request['now']; resend?: boolean | undefined },
+  { now, resend, actor }: Pick<Request, 'now' | 'actor'> & { resend?: boolean | undefined },
 ): Promise<AdministrationAnswer | undefined> => {
   if (renewal === undefined || renewal.manualNo === 0) return undefined
   const rung = `manual-${renewal.manualNo}`
@@ -190,7 +197,7 @@ const judgeRepetition = async (
     return done(`asked for before: message ${rung} is not made yet; the next sweep tries again`)
   if (resend === true) return undefined
   if (messages.some(({ status }) => status === 'pending' || status === 'sending'))
-    return unchanged(`message ${rung} is on its way (--resend makes another)`)
+    return unchanged(`message ${rung} is on its way (${resendBy(actor)} makes another)`)
   const recent = messages
     .filter(({ status }) => status === 'sent' || status === 'uncertain')
     .map(({ sentAt, createdAt }) => sentAt ?? createdAt)
@@ -198,7 +205,7 @@ const judgeRepetition = async (
   if (recent === undefined) return undefined
   return refused(
     `message ${rung} went out at ${recent.toISOString()}, less than ${RESEND_GUARD_HOURS} hours ago: use ` +
-      '--resend to send another',
+      `${resendBy(actor)} to send another`,
   )
 }
 

@@ -16,6 +16,7 @@ export interface RepeatableAnswer {
   readonly status: number
   /** JSON, without a token or a link: it is stored as it is. */
   readonly body: unknown
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 export type Answered<Answer extends RepeatableAnswer> =

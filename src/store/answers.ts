@@ -14,7 +14,14 @@ interface Kept {
   readonly request: Uint8Array
   readonly status: number
   readonly answer: string
+  readonly headers: string | null
 }
+
+const answerOf = ({ status, answer, headers }: Kept): RepeatableAnswer => ({
+  status,
+  body: JSON.parse(answer),
+  ...(headers === null ? {} : { headers: JSON.parse(headers) as Record<string, string> }),
+})
 
 /**
  * Answers a request once. Its answer is stored in the transaction of the write, so both are there or neither; `write`
@@ -37,19 +44,21 @@ export const answerOnce = async <Answer extends RepeatableAnswer>(
       SELECT pg_try_advisory_xact_lock(${id.readBigInt64BE(0)}::bigint) AS mine`
     if (lock?.mine !== true) return { kind: 'in-progress' }
     const [kept] = await tx.$queryRaw<Kept[]>`
-      SELECT request, status, answer FROM idempotency_keys
+      SELECT request, status, answer, headers FROM idempotency_keys
       WHERE id = ${id} AND created_at > ${now.minus(ANSWERS_LAST).toJSDate()}`
     if (kept !== undefined) {
       if (!request.equals(kept.request)) return { kind: 'other-request' }
-      return { kind: 'repeated', answer: { status: kept.status, body: JSON.parse(kept.answer) } }
+      return { kind: 'repeated', answer: answerOf(kept) }
     }
     const answer = await write(tx)
+    const headers = answer.headers === undefined ? null : JSON.stringify(answer.headers)
     // One that is there is older than a day, and the sweep has not come yet.
     await tx.$executeRaw`
-      INSERT INTO idempotency_keys (id, request, status, answer, created_at)
-      VALUES (${id}, ${request}, ${answer.status}::int, ${JSON.stringify(answer.body)}, ${now.toJSDate()})
+      INSERT INTO idempotency_keys (id, request, status, answer, created_at, headers)
+      VALUES (${id}, ${request}, ${answer.status}::int, ${JSON.stringify(answer.body)}, ${now.toJSDate()},
+        ${headers}::text)
       ON CONFLICT (id) DO UPDATE SET request = excluded.request, status = excluded.status, answer = excluded.answer,
-        created_at = excluded.created_at`
+        created_at = excluded.created_at, headers = excluded.headers`
     return { kind: 'answered', answer }
   })
 

@@ -15,8 +15,6 @@ export interface StoredApiKey {
   readonly revokedAt: DateTime | undefined
 }
 
-export type ApiKeyState = 'living' | 'expired' | 'revoked'
-
 export type CreatedApiKey =
   /** `secret`: the key itself, for whoever asked for it; it cannot be read again. */
   | { readonly kind: 'created'; readonly key: StoredApiKey; readonly secret: Secret }
@@ -32,7 +30,10 @@ export interface ApiKeys {
   }): Promise<CreatedApiKey>
   /** All there ever were, the oldest first. */
   listApiKeys(): Promise<StoredApiKey[]>
-  /** Those that are not revoked, whether or not they have expired. */
+  /**
+   * Those that are not revoked, whether or not they have expired. Rejects with
+   * `TransientError('database-unavailable')` only when the database cannot be reached, not when it is busy.
+   */
   readUnrevokedApiKeys(): Promise<StoredApiKey[]>
   /** The key that was revoked; undefined when no key with this name was left to revoke. */
   revokeApiKey(name: string, now: DateTime): Promise<StoredApiKey | undefined>

@@ -3,9 +3,10 @@ import { randomUUID } from 'node:crypto'
 import type { DateTime } from 'luxon'
 import { newApiKey, sha256 } from '../crypto/hashing.ts'
 import type { ApiScope } from '../domain/api-scopes.ts'
-import type { ApiKeys, ApiKeyState, StoredApiKey } from './api-keys-port.ts'
+import { TransientError } from '../errors.ts'
+import type { ApiKeys, StoredApiKey } from './api-keys-port.ts'
 import type { Database } from './database.ts'
-import { classify } from './database-errors.ts'
+import { classify, isAway } from './database-errors.ts'
 import { instant } from './rows.ts'
 
 interface KeyRow {
@@ -30,12 +31,6 @@ const toKey = (row: KeyRow): StoredApiKey => ({
   expiresAt: maybe(row.expires_at),
   revokedAt: maybe(row.revoked_at),
 })
-
-/** `expiresAt` and `revokedAt` are the first instants at which the key is refused. */
-export const stateOfKey = ({ revokedAt, expiresAt }: StoredApiKey, now: DateTime): ApiKeyState => {
-  if (revokedAt !== undefined && revokedAt <= now) return 'revoked'
-  return expiresAt !== undefined && expiresAt <= now ? 'expired' : 'living'
-}
 
 export const apiKeys = (db: Database): ApiKeys => ({
   createApiKey: async ({ name, scopes, expiresAt, now }) => {
@@ -66,8 +61,12 @@ export const apiKeys = (db: Database): ApiKeys => ({
   },
 
   readUnrevokedApiKeys: async () => {
-    const rows = await db.sql.$queryRaw<KeyRow[]>`SELECT * FROM api_keys WHERE revoked_at IS NULL`
-    return rows.map(toKey)
+    try {
+      const rows = await db.sql.$queryRaw<KeyRow[]>`SELECT * FROM api_keys WHERE revoked_at IS NULL`
+      return rows.map(toKey)
+    } catch (error) {
+      throw isAway(error) ? new TransientError('database-unavailable') : error
+    }
   },
 
   revokeApiKey: async (name, now) => {

@@ -79,7 +79,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
       return true
     }),
 
-  receiveCode: async (state, code, now, queuedFor) =>
+  receiveCode: async (state, code, { now, queuedFor, by }) =>
     answerState(db, state, async (tx, { consent, renewal, authorisation }) => {
       // A state is consumed by a code, never by an error. A second delivery of the same redirect finds that the code
       // has come already.
@@ -104,13 +104,13 @@ export const atTheBank = (db: Database): AtTheBank => ({
         type: 'authorisation.code-received',
         at: now,
         actor: 'user',
-        data: { authorisation_id: authorisation.id },
+        data: { authorisation_id: authorisation.id, ...passedOn(by) },
       })
       const { id, doneId, dispatchNo } = authorisation
       return { kind: 'accepted', authorisationId: id, doneId, dispatch: { id, dispatchNo: dispatchNo + 1 } }
     }),
 
-  receiveRefusal: async (state, bankError, now) =>
+  receiveRefusal: async (state, bankError, { now, by }) =>
     answerState(db, state, async (tx, { consent, authorisation }) => {
       if (authorisation.codeReceivedAt !== null) return { kind: 'already', doneId: authorisation.doneId }
       if (authorisation.status !== 'issued') return { kind: 'already', doneId: authorisation.doneId }
@@ -129,7 +129,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
         at: now,
         actor: 'user',
         reason: bankError,
-        data: { authorisation_id: authorisation.id },
+        data: { authorisation_id: authorisation.id, ...passedOn(by) },
       })
       return { kind: 'accepted', authorisationId: authorisation.id, doneId: authorisation.doneId }
     }),
@@ -149,6 +149,8 @@ const answerState = async (
     const { credentialsId, userId } = locked.consent
     return { ...(await answer(tx, locked)), credentialsId, userId }
   })
+
+const passedOn = (by: string | undefined): { readonly by?: string } => (by === undefined ? {} : { by })
 
 const isOpen = ({ consent, renewal }: LockedCycle): boolean => consent.status === 'active' && renewal.status === 'open'
 

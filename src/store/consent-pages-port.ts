@@ -9,7 +9,10 @@ export interface ConsentQuery {
   readonly userId?: string | undefined
   readonly providerId?: string | undefined
   readonly expires?: ExpiryRange | undefined
-  /** Consents with an event at this instant or later. */
+  /**
+   * Consents with an event at this instant or later. Each page reads all events since then: only for an instant after
+   * which `haveManyChanged` says that there are few.
+   */
   readonly changedSince?: DateTime | undefined
 }
 
@@ -19,4 +22,8 @@ export interface ConsentPages {
     query: ConsentQuery,
     page: { readonly afterId?: string | undefined; readonly limit: number },
   ): Promise<Consent[]>
+  /** Whether there are more events since a recent instant than every page should read again. */
+  haveManyChanged(since: DateTime): Promise<boolean>
+  /** Those of these consents that have an event at this instant or later. */
+  changedAmong(ids: readonly string[], since: DateTime): Promise<ReadonlySet<string>>
 }

@@ -9,6 +9,9 @@ import type { Database } from './database.ts'
 import { FIRST_ID } from './ids.ts'
 import { toConsent } from './rows.ts'
 
+/** Events that a page may read to find which consents have changed. */
+const MANY_EVENTS = 100_000
+
 const allStatuses = Object.keys(consentTransitions)
 
 const conditionsOf = ({ status, userId, providerId, expires }: ConsentQuery): Prisma.Sql[] => {
@@ -43,5 +46,22 @@ export const consentPages = (db: Database): ConsentPages => ({
       const consent = recordIn('consent', 'consent', row)
       return consent === undefined ? [] : [toConsent(consent)]
     })
+  },
+
+  haveManyChanged: async (since) => {
+    const [row] = await db.sql.$queryRaw<{ events: number }[]>`
+      SELECT count(*)::int AS events
+      FROM (SELECT FROM events WHERE at >= ${since.toJSDate()} LIMIT ${MANY_EVENTS}::int) AS recent`
+    return (row?.events ?? 0) >= MANY_EVENTS
+  },
+
+  changedAmong: async (ids, since) => {
+    // Each consent's own events, by its id: however many others there are, and however long ago the instant is.
+    const rows = await db.sql.$queryRaw<{ id: string }[]>`
+      SELECT asked.id FROM unnest(${[...ids]}::uuid[]) AS asked (id)
+      CROSS JOIN LATERAL (
+        SELECT FROM events WHERE events.consent_id = asked.id AND events.at >= ${since.toJSDate()} LIMIT 1
+      ) AS changed`
+    return new Set(rows.map(({ id }) => id))
   },
 })

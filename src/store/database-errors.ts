@@ -108,6 +108,17 @@ const isOutageWord = (word: string): boolean =>
 const hasOutageMessage = (layer: object): boolean =>
   layer instanceof Error && DRIVER_MESSAGES.some((pattern) => pattern.test(layer.message))
 
+/** A database that is there and busy: a statement or the wait for a lock or a connection was given up. */
+const BUSY = new Set(['57014', '55P03', '53300'])
+const BUSY_MESSAGE = /^timeout exceeded when trying to connect/
+
+/** Whether the error says that the database cannot be reached, and not that it has no time. */
+export const isAway = (error: unknown): boolean =>
+  classify(error) === 'outage' &&
+  !layersOf(error).some(
+    (layer) => BUSY.has(codeOf(layer)) || (layer instanceof Error && BUSY_MESSAGE.test(layer.message)),
+  )
+
 /** Whether the error passes by itself, as an outage or a conflict does. */
 export const isPassing = (error: unknown): boolean => ['outage', 'conflict'].includes(classify(error) ?? '')
 

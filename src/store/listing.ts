@@ -42,7 +42,7 @@ export const listing = (db: Database, channels: readonly ChannelName[] = channel
     )
   },
 
-  getHistory: async (id) => getHistory(db, id),
+  getHistory: async (id, lastEvents) => getHistory(db, id, lastEvents),
   statusCounts: async (now) => statusCounts(db, now.toJSDate(), channels),
   listFeed: async (after, limit) => listFeed(db, after, pageSize(limit)),
 })
@@ -101,7 +101,20 @@ const viewsOf = async ({ prisma }: Database, ids: readonly string[]): Promise<Co
   })
 }
 
-const getHistory = async (db: Database, id: string): Promise<ConsentHistory | undefined> => {
+const allEvents = async (db: Database, id: string): Promise<ConsentEvent[]> => {
+  const events: ConsentEvent[] = []
+  for (;;) {
+    const page = await listEvents(db, id, events.at(-1)?.seq ?? 0, LARGEST_PAGE)
+    events.push(...page)
+    if (page.length < LARGEST_PAGE) return events
+  }
+}
+
+const getHistory = async (
+  db: Database,
+  id: string,
+  lastEvents: number | undefined,
+): Promise<ConsentHistory | undefined> => {
   const row = await db.prisma.consent.findUnique({
     where: { id },
     include: {
@@ -111,12 +124,10 @@ const getHistory = async (db: Database, id: string): Promise<ConsentHistory | un
     },
   })
   if (row === null) return undefined
-  const events: ConsentEvent[] = []
-  for (;;) {
-    const page = await listEvents(db, id, events.at(-1)?.seq ?? 0, LARGEST_PAGE)
-    events.push(...page)
-    if (page.length < LARGEST_PAGE) break
-  }
+  const events =
+    lastEvents === undefined
+      ? await allEvents(db, id)
+      : await listEvents(db, id, Math.max(0, row.eventSeq - lastEvents), lastEvents)
   return {
     consent: toConsent(row),
     renewals: row.renewals.map(toRenewal),

@@ -204,8 +204,17 @@ export interface AtTheBank {
    * False if the cycle is closed.
    */
   addHandedOut(page: RenewalPage, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
-  receiveCode(state: Secret, code: Secret, now: DateTime, queuedFor: Duration): Promise<CallbackAnswer>
-  receiveRefusal(state: Secret, bankError: string, now: DateTime): Promise<CallbackAnswer>
+  /** `by`: the name of the API key that passed it on, for the event. */
+  receiveCode(
+    state: Secret,
+    code: Secret,
+    how: { readonly now: DateTime; readonly queuedFor: Duration; readonly by?: string | undefined },
+  ): Promise<CallbackAnswer>
+  receiveRefusal(
+    state: Secret,
+    bankError: string,
+    how: { readonly now: DateTime; readonly by?: string | undefined },
+  ): Promise<CallbackAnswer>
 }
 
 /** What is sent with the code, and the token version to compare with when the response is stored. */

@@ -19,18 +19,14 @@ export const views = (db: Database): Views => ({
     return row && read(row)
   },
 
-  findConsent: async (idOrCredentialsId) => {
-    const id = idOrCredentialsId.toLowerCase()
-    const asId = isId(id) ? await db.prisma.consent.findUnique({ where: { id } }) : null
-    const row = asId ?? (await db.prisma.consent.findUnique({ where: { credentialsId: idOrCredentialsId } }))
-    return row === null ? undefined : toConsent(row)
-  },
+  findConsent: async (idOrCredentialsId) => findConsentIn(db.sql, idOrCredentialsId),
 })
 
 /** A consent by our id or by the `credentials_id`, as a transaction sees it. */
 export const findConsentIn = async (tx: Statements, name: string): Promise<Consent | undefined> => {
   const id = name.toLowerCase()
   const [asId] = isId(id) ? await find(tx, 'consent', { id }) : []
-  const [row = asId] = asId === undefined ? await find(tx, 'consent', { credentialsId: name }) : []
+  if (asId !== undefined) return toConsent(asId)
+  const [row] = await find(tx, 'consent', { credentialsId: name })
   return row && toConsent(row)
 }

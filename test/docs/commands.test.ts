@@ -37,7 +37,7 @@ it('docs/commands.md names the fields of an import, as the import has them', () 
 
 it('docs/commands.md names the fields of a consent and of its history, as the JSON has them', () => {
   const event = { consentId: '', seq: 1, type: '', at: EXPIRY, actor: 'system', reason: undefined, data: {} } as const
-  const { renewals, authorisations, notifications, events, ...consent } = historyJson(
+  const { renewals, authorisations, notifications, earlier_events, events, ...consent } = historyJson(
     {
       consent: aConsent({ expiresAt: EXPIRY }),
       renewals: [aRenewal()],
@@ -50,6 +50,8 @@ it('docs/commands.md names the fields of a consent and of its history, as the JS
   )
   const fieldsAfter = (words: string): string[] =>
     beforeImport.split(`${words} \``)[1]?.split('`')[0]?.split(/,\s+/) ?? []
+  expect(earlier_events).toBe(0)
+  expect(beforeImport).toContain('`earlier_events`')
   expect(fieldsAfter('A **consent** has')).toEqual(Object.keys(consent))
   for (const [name, [first]] of Object.entries({ renewals, authorisations, notifications, events }))
     expect(fieldsAfter(`- \`${name}[]\`:`)).toEqual(Object.keys(first ?? {}))

@@ -5,6 +5,7 @@ import type { ApiScope } from '../../src/domain/api-scopes.ts'
 import { apiKeys } from '../../src/store/api-keys.ts'
 import { type FaultProxy, startFaultProxy } from '../chaos/fault-proxy.ts'
 import { until } from '../setup/company.ts'
+import { holdLocks } from '../setup/locks.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { type Answer, API_KEY, aWeb, startWeb, type Web } from './web.ts'
 
@@ -127,6 +128,23 @@ describe('while the database is away', () => {
       await proxy.set({ kind: 'pass' })
     }
     expect((await readEvents(key, forgetful)).status).toBe(200)
+  })
+
+  test('a database that is only busy lets no revoked key go on', async () => {
+    const times = { rereadAfterMs: 300, lookAgainAfterMs: 0, waitMs: 100, goodForMs: 1_000 }
+    const server = await aWeb(world, { listEvents, keyringTimes: times })
+    const { name, key } = await aKey(['events:read'])
+    expect((await readEvents(key, server)).status).toBe(200)
+    await keys.revokeApiKey(name, world.clock.now())
+    const held = await holdLocks(world.db, 'LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE', [])
+    const refused = await until('the end of the key', async () => {
+      const answer = await readEvents(key, server)
+      return answer.status === 200 ? undefined : answer
+    })
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '10'])
+    expect((await readEvents(API_KEY, server)).status).toBe(200)
+    await held.commit()
+    await until('the refusal', async () => ((await readEvents(key, server)).status === 401 ? true : undefined))
   })
 
   test('a database that is silent makes no request wait for long', async () => {

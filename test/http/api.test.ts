@@ -148,11 +148,26 @@ describe('POST /v1/callbacks', () => {
   const state = 'a-planted-state'
   test.each<[string, unknown, [string, string][]]>([
     ['no state', { code: 'x' }, [['#/state', 'is missing']]],
+    [
+      'nothing in it',
+      {},
+      [
+        ['#/state', 'is missing'],
+        ['#', 'must have exactly one of code and error'],
+      ],
+    ],
     ['neither code nor error', { state }, [['#', 'must have exactly one of code and error']]],
     ['both', { state, code: 'x', error: 'y' }, [['#', 'must have exactly one of code and error']]],
     ['a number', { state: 12, code: 'x' }, [['#/state', 'must be a text']]],
     ['a list', { state: [state], code: 'x' }, [['#/state', 'must be a text']]],
-    ['null', { state, code: null, error: 'x' }, [['#/code', 'must be a text']]],
+    [
+      'null',
+      { state, code: null, error: 'x' },
+      [
+        ['#/code', 'must be a text'],
+        ['#', 'must have exactly one of code and error'],
+      ],
+    ],
     ['an empty state', { state: '', code: 'x' }, [['#/state', 'must have at least 1 character']]],
     ['NUL', { state: `${state}\u0000`, code: 'x' }, [['#/state', 'must hold printable ASCII characters alone']]],
     ['a long code', { state, code: 'x'.repeat(4097) }, [['#/code', 'must have at most 4096 characters']]],
@@ -167,13 +182,14 @@ describe('POST /v1/callbacks', () => {
         ['#/state', 'must be a text'],
         ['#/code', 'must be a text'],
         ['#/error', 'must have at least 1 character'],
+        ['#', 'must have exactly one of code and error'],
       ],
     ],
   ])('%s: 400, says what and where, repeats no value', async (_, body, wrong) => {
     const answer = await web.post('/v1/callbacks', json(body))
     const { detail, errors, ...rest } = refusal(answer)
     expect(rest).toEqual({ status: 400, type: 'invalid-request' })
-    for (const [pointer, says] of wrong) expect(errors).toContainEqual({ pointer, detail: says })
+    expect(errors).toEqual(wrong.map(([pointer, says]) => ({ pointer, detail: says })))
     expect(detail).toContain(wrong[0]?.[1])
     expect(answer.body).not.toContain(state)
   })

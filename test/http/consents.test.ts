@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Consent } from '../../src/domain/model.ts'
 import { apiKeys } from '../../src/store/api-keys.ts'
 import { administration } from '../../src/store/administration.ts'
+import { within } from '../../src/store/answers.ts'
 import { runHere } from '../commands/reconsent.ts'
 import { startWorld, type World } from '../setup/world.ts'
 import { expectFits } from './answers-fit.ts'
@@ -89,6 +90,41 @@ describe('GET /v1/consents', () => {
     expect(await listed({ changed_since: since, status: 'active' })).toEqual([])
   })
 
+  test('those that have changed since an instant of long ago, page by page', async () => {
+    const since = world.clock.now().minus({ seconds: 30 }).toISO() ?? ''
+    await administration(world.db, world.policy).pauseConsent(healthy[0] ?? '', {
+      now: world.clock.now(),
+      reason: 'a test',
+    })
+    world.clock.advance({ days: 2 })
+    const all = sorted([due, healthy[0] ?? ''])
+    for (const limit of [1, 2, 100]) expect(sorted(await listed({ changed_since: since }, limit))).toEqual(all)
+    expect(await listed({ changed_since: since, provider_id: 'bank-of-lists' })).toEqual([])
+    expect(await listed({ changed_since: world.clock.now().minus({ hours: 25 }).toISO() ?? '' })).toEqual([])
+  })
+
+  test('a change that is committed late is found by who asks from a little before the last list', async () => {
+    const began = world.clock.now()
+    const written = Promise.withResolvers<void>()
+    const end = Promise.withResolvers<void>()
+    const id = await inDays(90)
+    const late = world.db.transaction(async (tx) => {
+      const { pauseConsent } = administration(within(world.db, tx), world.policy)
+      await pauseConsent(id, { now: began, reason: 'a test' })
+      written.resolve()
+      await end.promise
+    })
+    await written.promise
+    world.clock.advance({ seconds: 50 })
+    const asked = world.clock.now()
+    expect(await listed({ user_id: user, changed_since: began.toISO() ?? '' })).toEqual([])
+    end.resolve()
+    await late
+    expect(await listed({ user_id: user, changed_since: asked.toISO() ?? '' })).toEqual([])
+    const overlapping = asked.minus({ seconds: 110 }).toISO() ?? ''
+    expect(await listed({ user_id: user, changed_since: overlapping })).toEqual([id])
+  })
+
   test.each([
     ['after=x', 'after', 'must be the next_cursor of an earlier page'],
     [`after=${Buffer.from('seq:1').toString('base64url')}`, 'after', 'must be the next_cursor of an earlier page'],
@@ -103,6 +139,19 @@ describe('GET /v1/consents', () => {
 })
 
 describe('GET /v1/consents/:id', () => {
+  test('has the last 200 events, and says how many came before', async () => {
+    const { id } = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 60 }) })
+    const { pauseConsent, resumeConsent } = administration(world.db, world.policy)
+    const request = { now: world.clock.now(), reason: 'a test' }
+    for (let round = 0; round < 101; round += 1) {
+      await pauseConsent(id, request)
+      await resumeConsent(id, request)
+    }
+    const { body } = await get(`/v1/consents/${id}`)
+    expect([body.earlier_events, body.events.length, body.events[0].seq]).toEqual([2, 200, 3])
+    expect((await get(`/v1/consents/${id}/events?limit=1000`)).body.events).toHaveLength(202)
+  })
+
   test('has an ETag that follows what the company decides, and not what the loop writes', async () => {
     const consent = await anAskedConsent(world)
     const path = `/v1/consents/${consent.id}`

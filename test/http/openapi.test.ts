@@ -63,6 +63,14 @@ test('every failure of every route is a problem document', () => {
       }
 })
 
+test('every route says that a parameter may be unknown, and a body too large or of another type', () => {
+  for (const [path, methods] of Object.entries(document.paths))
+    for (const [method, { responses }] of Object.entries(methods)) {
+      const statuses = method === 'get' ? ['400'] : ['400', '413', '415']
+      expect([path, method, Object.keys(responses)]).toEqual([path, method, expect.arrayContaining(statuses)])
+    }
+})
+
 test('every POST knows Idempotency-Key', () => {
   for (const [path, methods] of Object.entries(document.paths))
     for (const [method, { parameters = [] }] of Object.entries(methods))

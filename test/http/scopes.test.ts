@@ -42,6 +42,18 @@ test('the router has routes of the API, and each names a known scope but those t
   for (const route of closed) expect(apiScopeNames).toContain(route.scope)
 })
 
+test('each refuses a parameter that it does not know, by its name', async () => {
+  for (const { method, url, scope } of routes.filter((route) => !OPEN.includes(route.url) && route.method !== 'HEAD')) {
+    const headers = { authorization: `Bearer ${keyWith.get(scope as ApiScope) ?? ''}` }
+    const answer = await fetch(`${web.url}${url.replaceAll(/:\w+/g, 'x')}?planted=1`, { method, headers })
+    const { errors = [] } = (await answer.json()) as { errors?: { parameter?: string }[] }
+    const isNamed = errors.some(({ parameter }) => parameter === 'planted')
+    // A missing body is told first.
+    const isBody = errors.some((error) => 'pointer' in error)
+    expect([method, url, answer.status, isNamed || isBody]).toEqual([method, url, 400, true])
+  }
+})
+
 test('each refuses without a key, with a wrong one, and with one of every other scope; not with its own', async () => {
   for (const route of routes.filter(({ url }) => !OPEN.includes(url))) {
     const name = `${route.method} ${route.url}`

@@ -20,7 +20,13 @@ import { asOwner, createAppRole } from '../setup/roles.ts'
 import { awkwardSettings, settle } from './awkward.ts'
 
 const EXPIRES = '2027-03-28T00:30:00.000Z'
-const locked = { seal: () => '', open: () => new Secret(''), startLinkToken: () => '', renewalOfToken: () => undefined }
+const locked = {
+  seal: () => '',
+  open: () => new Secret(''),
+  startLinkToken: () => '',
+  renewalOfToken: () => undefined,
+  entityTag: () => '',
+}
 
 const folder = async (): Promise<string> => mkdtemp(join(tmpdir(), 'reconsent-pgbouncer-'))
 

@@ -19,7 +19,13 @@ import { asOwner, createAppRole } from '../setup/roles.ts'
 import { awkwardSettings, createAwkwardRole, settle } from './awkward.ts'
 
 const EXPIRES = '2027-03-28T00:30:00.000Z'
-const locked = { seal: () => '', open: () => new Secret(''), startLinkToken: () => '', renewalOfToken: () => undefined }
+const locked = {
+  seal: () => '',
+  open: () => new Secret(''),
+  startLinkToken: () => '',
+  renewalOfToken: () => undefined,
+  entityTag: () => '',
+}
 
 const aFile = async (lines: readonly Record<string, unknown>[]): Promise<string> => {
   const file = join(await mkdtemp(join(tmpdir(), 'reconsent-sessions-')), 'consents.ndjson')

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Duration } from 'luxon'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import { CODE_TTL } from '../../src/domain/exchange.ts'
-import { StaleClaim } from '../../src/errors.ts'
+import { StaleClaim, TransientError } from '../../src/errors.ts'
 import { makeEnqueue } from '../../src/processors/enqueue.ts'
 import { recordFailure } from '../../src/processors/record-failure.ts'
 import { type SweepDeps, sweep, sweepUrgent } from '../../src/processors/sweep.ts'
@@ -100,6 +100,22 @@ describe('a sweep', () => {
     expect(await world.store.sinceLastSweep()).toBeDefined()
     await sweep(deps(queue))()
     expect(jobs).toHaveLength(25)
+  })
+
+  test('is a sweep, on record, also when old answers of the API cannot be purged', async () => {
+    await addRows(1)
+    const { queue, jobs } = aQueue()
+    const calls: string[] = []
+    const store = {
+      ...world.store,
+      recordSweep: async () => void calls.push('recorded'),
+      purgeAnswers: async () => {
+        calls.push('purging')
+        throw new TransientError('database-unavailable')
+      },
+    }
+    expect(await sweep(deps(queue, { store }))()).toMatchObject({ kind: 'done' })
+    expect([calls, jobs.length]).toEqual([['recorded', 'purging'], 1])
   })
 
   test('begins with what has waited longest', async () => {

@@ -35,6 +35,16 @@ test('a repetition gets the first answer; each part of a request makes another o
   expect(await once({ ...request, body: '{"a":1}' })).toEqual({ kind: 'other-request' })
 })
 
+test('a repetition gets the headers of the first answer', async () => {
+  const request = aRequest()
+  const answer = { status: 200, body: '', headers: { etag: '"a-tag"' } }
+  await answerOnce(world.db, request, async () => answer)
+  expect(await once(request)).toEqual({ kind: 'repeated', answer })
+  // As an answer that the previous release has stored.
+  await world.db.prisma.idempotencyKey.updateMany({ data: { headers: null } })
+  expect(await once(request)).toEqual({ kind: 'repeated', answer: { status: 200, body: '' } })
+})
+
 test('a write that fails leaves nothing, and may be repeated', async () => {
   const consent = await world.addConsent({ expiresAt: world.clock.now().plus({ days: 60 }) })
   const request = aRequest()

@@ -60,6 +60,8 @@ test.each([
   expect(classify(error)).toBe(kind)
 })
 
+const NOW_AND_UNQUEUED = { now: DateTime.utc(), queuedFor: Duration.fromMillis(0) }
+
 test('a database that refuses connections is an outage for statements and transactions until it is back', async () => {
   const { store, proxy } = await openBehindProxy()
   expect(await store.getView(ID)).toBeUndefined()
@@ -67,9 +69,9 @@ test('a database that refuses connections is an outage for statements and transa
   for (let round = 0; round < 3; round += 1) {
     expect(await codeOf(store.claim('consent', ID, Duration.fromMillis(1000)))).toBe('database-unavailable')
     expect(await codeOf(store.getView(ID))).toBe('database-unavailable')
-    expect(
-      await codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc(), Duration.fromMillis(0))),
-    ).toBe('database-unavailable')
+    expect(await codeOf(store.receiveCode(new Secret('state'), new Secret('code'), NOW_AND_UNQUEUED))).toBe(
+      'database-unavailable',
+    )
   }
   await proxy.set({ kind: 'pass' })
   expect(await store.getView(ID)).toBeUndefined()
@@ -123,7 +125,7 @@ test('a database that accepts all and answers nothing is an outage in time; conn
   const began = performance.now()
   const answers = Promise.all([
     codeOf(store.getView(ID)),
-    codeOf(store.receiveCode(new Secret('state'), new Secret('code'), DateTime.utc(), Duration.fromMillis(0))),
+    codeOf(store.receiveCode(new Secret('state'), new Secret('code'), NOW_AND_UNQUEUED)),
     codeOf(
       listing(db)
         .statusCounts(DateTime.utc())

@@ -136,6 +136,36 @@ describe('a page of the API', () => {
     'of the paused ones that expire soon': [{ status: 'paused', expires: soon }, 'consents_status_expires_at_idx'],
     'of those that have changed': [{ changedSince: NOW }, 'consents_pkey'],
   }
+
+  test.each(planKinds)(
+    'is asked for what has changed since any instant by the ids of its consents, %s',
+    async (kind) => {
+      const [steps = []] = await plansFor(async ({ db }) => {
+        const { changedAmong, pageOfConsents } = consentPages(db)
+        const page = await pageOfConsents({}, { limit: 100 })
+        const ids = page.map(({ id }) => id)
+        expect((await changedAmong(ids, NOW.minus({ years: 5 }))).size).toBe(100)
+      }, kind).then((plans) => plans.filter((plan) => plan.some((step) => step.endsWith(' events_pkey'))))
+      expect(steps.length).toBeGreaterThan(0)
+      expect(readsWhole(steps)).toEqual([])
+    },
+  )
+
+  test.each(planKinds)('of those that have changed reads no table whole, %s', async (kind) => {
+    const plans = await plansFor(
+      async ({ db }) => consentPages(db).pageOfConsents({ changedSince: NOW }, { limit: 100 }),
+      kind,
+    )
+    for (const steps of plans) expect(readsWhole(steps).filter((step) => step.endsWith(' events'))).toEqual([])
+  })
+
+  test('knows when too much has happened for that', async () => {
+    const opened = openStore({ url: new Secret(url), vault, connections: 1 })
+    const { haveManyChanged } = consentPages(opened.db)
+    expect(await haveManyChanged(NOW)).toBe(false)
+    expect(await haveManyChanged(NOW.minus({ years: 5 }))).toBe(true)
+    await opened.close()
+  })
   test.each(Object.entries(indexes))('%s comes from an index', async (_, [query, index]) => {
     const [steps = []] = await plansFor(async ({ db }) =>
       consentPages(db).pageOfConsents(query, { afterId: '10000000-0000-4000-8000-000000000000', limit: 100 }),

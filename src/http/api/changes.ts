@@ -1,6 +1,7 @@
 // Changes of one consent that need no import: ask for its renewal, pause, resume, close. Each is an event that names
 // the key.
 import { z } from 'zod'
+import { conditionOf, type IsExpectedTag, notAsExpected } from './conditions.ts'
 import { type Json, orNoSuchConsent } from './consents.ts'
 import { once, type OnceDeps } from './once.ts'
 import { ApiProblem } from './problems.ts'
@@ -23,12 +24,16 @@ export interface Changed {
 }
 
 export interface ChangeSteps {
-  /** Finds the consent by our id or by the `credentials_id`; resolves to undefined when there is none. */
+  /**
+   * Finds the consent by our id or by the `credentials_id`; resolves to undefined when there is none. `isExpected` is
+   * asked under the consent's lock.
+   */
   readonly changeConsent: (
     id: string,
     change: ConsentChange,
     why: { readonly reason: string; readonly by: string },
-  ) => Promise<Changed | undefined>
+    isExpected: IsExpectedTag,
+  ) => Promise<Changed | 'not-as-expected' | undefined>
 }
 
 const changedAnswer = z
@@ -54,7 +59,9 @@ type Of = Pick<Call<{ id: string }, never, never>, 'params' | 'caller' | 'reques
 
 const change = async (deps: Deps, { params: { id }, caller, request }: Of, what: ConsentChange, reason: string) =>
   once(deps, { request, caller }, async (steps) => {
-    const changed = orNoSuchConsent(await steps.changeConsent(id, what, { reason, by: caller.name }))
+    const why = { reason, by: caller.name }
+    const changed = orNoSuchConsent(await steps.changeConsent(id, what, why, conditionOf(request)))
+    if (changed === 'not-as-expected') throw notAsExpected()
     const { kind: result, detail, consent, etag } = changed
     if (result === 'refused') throw new ApiProblem('refused', detail)
     return { status: 200, body: { result, detail, consent }, headers: { etag } }
@@ -66,6 +73,7 @@ const usual = {
   params: consentId,
   answers: { 200: { description: 'the consent as it is now', schema: changedAnswer } },
   problems: ['not-found', 'refused'],
+  isConditional: true,
 } as const
 
 export const changeRoutes = (deps: Deps): readonly ApiRoute[] => [

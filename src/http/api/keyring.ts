@@ -2,7 +2,9 @@
 // so that a new or a revoked key takes effect within five seconds, and no request costs a query of its own.
 import type { Clock } from '../../clock.ts'
 import { sameBytes, sha256, sha256Hex } from '../../crypto/hashing.ts'
+import { stateOfKey } from '../../domain/api-key-state.ts'
 import { type ApiScope, configuredKeyScopes } from '../../domain/api-scopes.ts'
+import { TransientError } from '../../errors.ts'
 import type { Log } from '../../log.ts'
 import type { StoredApiKey } from '../../store/api-keys-port.ts'
 import { within } from '../within.ts'
@@ -21,7 +23,7 @@ export type KeyAnswer =
   /** The key was ours, and its time is over. */
   | { readonly kind: 'expired' }
   | { readonly kind: 'unknown' }
-  /** The database is away, and the key is none that can be judged without it. */
+  /** The database is away or busy, and the key is none that can be judged without it. */
   | { readonly kind: 'unavailable' }
 
 /** All in milliseconds. */
@@ -32,7 +34,9 @@ export interface KeyringTimes {
   readonly lookAgainAfterMs: number
   /** A request does not wait longer for that reading. */
   readonly waitMs: number
-  /** While the database is away, the keys that were read last go on for this long. */
+  /** Keys that were read longer ago are not used: a key that was revoked since must not go on. */
+  readonly goodForMs: number
+  /** But while the database cannot be reached, the keys that were read last go on for this long. */
   readonly outlivesMs: number
 }
 
@@ -40,12 +44,14 @@ export const keyringTimes: KeyringTimes = {
   rereadAfterMs: 3_000,
   lookAgainAfterMs: 1_000,
   waitMs: 1_500,
+  goodForMs: 5_000,
   outlivesMs: 60_000,
 }
 
 export interface KeyringDeps {
   /** API_KEYS_SHA256: lower-case hex. */
   readonly apiKeyHashes: readonly string[]
+  /** Rejects with a TransientError when the database cannot be reached, and with any other error when it is busy. */
   readonly readApiKeys: () => Promise<readonly StoredApiKey[]>
   readonly clock: Clock
   readonly log: Log
@@ -82,6 +88,8 @@ export const makeKeyring = (deps: KeyringDeps): Keyring => {
   /** When the reading of `stored` began, and when the last reading failed, on the clock of `performance.now()`. */
   let readAt = Number.NEGATIVE_INFINITY
   let failedAt = Number.NEGATIVE_INFINITY
+  /** Whether the last reading found no database: one that has not ended yet says nothing. */
+  let isAway = false
   let reading: Promise<void> | undefined
 
   const read = async (): Promise<void> => {
@@ -90,8 +98,10 @@ export const makeKeyring = (deps: KeyringDeps): Keyring => {
       const keys = await deps.readApiKeys()
       stored = keys.map(({ id, name, hash, scopes, expiresAt }) => ({ hash, caller: { id, name, scopes }, expiresAt }))
       readAt = began
+      isAway = false
     } catch (error) {
       failedAt = performance.now()
+      isAway = error instanceof TransientError
       deps.log.warn({ err: error instanceof Error ? error : new Error('not an error') }, 'API keys cannot be read')
     } finally {
       reading = undefined
@@ -105,7 +115,7 @@ export const makeKeyring = (deps: KeyringDeps): Keyring => {
   }
 
   const find = (given: Uint8Array): Known | undefined =>
-    findAmong([...configured, ...(age() > times.outlivesMs ? [] : stored)], given)
+    findAmong([...configured, ...(age() > (isAway ? times.outlivesMs : times.goodForMs) ? [] : stored)], given)
 
   return async (authorization) => {
     const key = /^bearer +(\S+) *$/i.exec(authorization ?? '')?.[1]
@@ -120,6 +130,7 @@ export const makeKeyring = (deps: KeyringDeps): Keyring => {
     }
     if (known === undefined) return age() > times.rereadAfterMs ? { kind: 'unavailable' } : { kind: 'unknown' }
     const { caller, expiresAt } = known
-    return expiresAt !== undefined && expiresAt <= deps.clock.now() ? { kind: 'expired' } : { kind: 'known', caller }
+    // One that was revoked is not read.
+    return stateOfKey({ expiresAt }, deps.clock.now()) === 'expired' ? { kind: 'expired' } : { kind: 'known', caller }
   }
 }

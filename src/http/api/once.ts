@@ -19,10 +19,6 @@ export const idempotencyHeaders = z.looseObject({
     .describe('a text of yours for this request: when it is repeated within a day, the answer is the same'),
 })
 
-export interface StoredAnswer extends RepeatableAnswer {
-  readonly headers?: Readonly<Record<string, string>> | undefined
-}
-
 export interface OnceDeps<Steps> {
   /** What a request that names no key is done by: each step commits by itself. */
   readonly steps: Steps
@@ -33,16 +29,36 @@ export interface OnceDeps<Steps> {
   ) => Promise<Answered<Answer>>
 }
 
-/** The same text for the same content, in whatever order its fields came. */
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_name, part: unknown) =>
-    typeof part === 'object' && part !== null && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
-  ) ?? ''
+type Left = { readonly text: string } | { readonly value: unknown }
+
+/** What a list or an object is written as, from its beginning to its end; undefined for any other value. */
+const piecesOf = (value: unknown): Left[] | undefined => {
+  if (typeof value !== 'object' || value === null) return undefined
+  const separated = (parts: readonly Left[][]): Left[] =>
+    parts.flatMap((part, place) => (place === 0 ? part : [{ text: ',' }, ...part]))
+  if (Array.isArray(value)) return [{ text: '[' }, ...separated(value.map((part) => [{ value: part }])), { text: ']' }]
+  const fields = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+  const named = fields.map(([name, part]) => [{ text: `${JSON.stringify(name)}:` }, { value: part }])
+  return [{ text: '{' }, ...separated(named), { text: '}' }]
+}
+
+/**
+ * The same JSON for the same content, in whatever order its fields came. Does not call itself: a body may be nested as
+ * deep as it is long.
+ */
+const canonical = (whole: unknown): string => {
+  const left: Left[] = [{ value: whole }]
+  const said: string[] = []
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const pieces = 'text' in next ? undefined : piecesOf(next.value)
+    if (pieces !== undefined) for (const piece of pieces.toReversed()) left.push(piece)
+    else said.push('text' in next ? next.text : (JSON.stringify(next.value) ?? ''))
+  }
+  return said.join('')
+}
 
 /** A refusal is an answer, too, and is stored; what is our own failure, or passes, is not. */
-const asAnswer = (error: unknown): StoredAnswer => {
+const asAnswer = (error: unknown): RepeatableAnswer => {
   if (!(error instanceof ApiProblem) || problemTypes[error.problem].status >= 500) throw error
   const { problem, message, more } = error
   return { status: problemTypes[problem].status, body: problemBody(problem, message, more.errors) }
@@ -52,12 +68,12 @@ const asAnswer = (error: unknown): StoredAnswer => {
 export const once = async <Steps>(
   { steps, answerOnce }: OnceDeps<Steps>,
   { request, caller }: { request: FastifyRequest; caller: Caller },
-  write: (steps: Steps) => Promise<StoredAnswer>,
-): Promise<StoredAnswer> => {
+  write: (steps: Steps) => Promise<RepeatableAnswer>,
+): Promise<RepeatableAnswer> => {
   const idempotencyKey = request.headers[HEADER]
   if (idempotencyKey === undefined) return write(steps)
   const [path = ''] = request.url.split('?', 1)
-  const answered = await answerOnce<StoredAnswer>(
+  const answered = await answerOnce<RepeatableAnswer>(
     {
       callerId: caller.id,
       method: request.method,
@@ -77,7 +93,7 @@ export const once = async <Steps>(
   return {
     ...answer,
     headers: {
-      ...('headers' in answer ? answer.headers : {}),
+      ...answer.headers,
       ...(answered.kind === 'repeated' ? { 'idempotency-replayed': 'true' } : {}),
       ...(answer.status >= 400 ? { 'content-type': PROBLEM_JSON } : {}),
     },

@@ -5,13 +5,14 @@ import fastify from 'fastify'
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import type { Document } from './docs-page.ts'
-import { idempotencyHeaders } from './once.ts'
 import { API_PATH, PROBLEM_JSON, type ProblemName, problemTypes } from './problems.ts'
-import { type ApiRoute, apiTags } from './route.ts'
+import { type ApiRoute, apiTags, headersOf } from './route.ts'
 import { problemAnswer } from './schemas.ts'
 
 /** What any route may answer. */
 const anywhere: readonly ProblemName[] = [
+  // A parameter that it does not know, at least.
+  'invalid-request',
   'unauthorized',
   'missing-scope',
   'too-many-requests',
@@ -19,10 +20,11 @@ const anywhere: readonly ProblemName[] = [
   'temporarily-unavailable',
 ]
 
-const problemsOf = ({ body, query, params, isRepeatable, problems = [] }: ApiRoute): readonly ProblemName[] => [
-  ...(body === undefined && query === undefined && params === undefined ? [] : (['invalid-request'] as const)),
-  ...(body === undefined ? [] : (['body-too-large', 'unsupported-media-type'] as const)),
+const problemsOf = ({ method, isRepeatable, isConditional, problems = [] }: ApiRoute): readonly ProblemName[] => [
+  // Whatever comes as a body is read, and must be JSON, also where the route wants none.
+  ...(method === 'GET' ? [] : (['body-too-large', 'unsupported-media-type'] as const)),
   ...problems,
+  ...(isConditional === undefined ? [] : (['precondition-failed'] as const)),
   ...(isRepeatable === undefined ? [] : (['in-progress', 'idempotency-key-reused'] as const)),
   ...anywhere,
 ]
@@ -83,7 +85,8 @@ export const makeOpenapi = async (routes: readonly ApiRoute[], publicUrl: URL): 
   })
   await app.register(
     async (scope) => {
-      for (const { method, path: url, summary, description, tag, operationId, ...route } of routes)
+      for (const { method, path: url, summary, description, tag, operationId, ...route } of routes) {
+        const headers = headersOf(route)
         scope.route({
           method,
           url,
@@ -96,11 +99,12 @@ export const makeOpenapi = async (routes: readonly ApiRoute[], publicUrl: URL): 
             ...(route.params === undefined ? {} : { params: route.params }),
             ...(route.query === undefined ? {} : { querystring: route.query }),
             ...(route.body === undefined ? {} : { body: route.body }),
-            ...(route.isRepeatable === undefined ? {} : { headers: idempotencyHeaders }),
+            ...(headers === undefined ? {} : { headers }),
             response: responsesOf({ method, path: url, summary, tag, operationId, ...route }),
           },
           handler: async () => undefined,
         })
+      }
     },
     { prefix: API_PATH },
   )

@@ -1,19 +1,21 @@
 // `/v1`, for the company's own systems: JSON in, JSON out, bearer keys. Puts the routes behind the keys, and answers
 // every failure with a problem document.
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { ApiScope } from '../../domain/api-scopes.ts'
 import { TransientError } from '../../errors.ts'
 import { HTML } from '../answer-page.ts'
-import { clientStatusOf, logFailure } from '../fallback.ts'
+import { clientStatusOf, logFailure, OUTAGE_SECONDS } from '../fallback.ts'
 import type { Limits } from '../limits.ts'
 import { callbackRoutes, type CallbackRouteDeps, type CallbackSteps } from './callbacks.ts'
 import { changeRoutes, type ChangeSteps } from './changes.ts'
 import { consentRoutes, type ConsentRouteDeps } from './consents.ts'
-import type { Document } from './docs-page.ts'
 import { eventRoutes, type EventRouteDeps } from './events.ts'
 import { type KeyringDeps, makeKeyring } from './keyring.ts'
+import { onceMade } from './once-made.ts'
 import type { OnceDeps } from './once.ts'
 import { answerProblem, API_PATH, ApiProblem } from './problems.ts'
 import { type ApiRoute, registerRoute } from './route.ts'
+import { makeTurns, type TurnOptions, usualTurns } from './turns.ts'
 import { validatorCompiler } from './validate.ts'
 
 /** All that a write of the API does. */
@@ -21,15 +23,22 @@ export type ApiSteps = ChangeSteps & CallbackSteps
 
 type RouteDeps = ConsentRouteDeps & EventRouteDeps & OnceDeps<ApiSteps> & Omit<CallbackRouteDeps, keyof OnceDeps<never>>
 
-export type ApiDeps = KeyringDeps & Omit<RouteDeps, 'commitWithinMs' | 'steps'> & { readonly steps: ChangeSteps }
+export type ApiDeps = KeyringDeps &
+  Omit<RouteDeps, 'commitWithinMs' | 'steps'> & {
+    readonly steps: ChangeSteps
+    readonly apiTurns?: Partial<TurnOptions> | undefined
+  }
+
+const CALLBACKS: ApiScope = 'callbacks:write'
 
 type Deps = ApiDeps & {
   readonly publicUrl: URL
   readonly commitWithinMs: number
-  readonly limits: Pick<Limits, 'wrongKeys'>
+  readonly limits: Pick<Limits, 'wrongKeys' | 'calls'>
 }
 
-const OUTAGE_SECONDS = 10
+const JSON_TYPE = 'application/json; charset=utf-8'
+const CSS = 'text/css; charset=utf-8'
 
 /** Every route that needs a key. */
 export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
@@ -80,13 +89,18 @@ const checkKeys = (scope: FastifyInstance, deps: Deps): void => {
   scope.addHook('onRequest', async (request, reply) => {
     const { authorization } = request.headers
     const answer = await callerOf(authorization)
-    // A valid key is never delayed: behind a proxy missing from TRUSTED_PROXIES, anybody could block the company's
-    // callbacks with wrong keys. A key has 256 random bits, so the limit only has to reduce the noise (decision 0029).
+    // A valid key is not delayed by wrong ones: behind a proxy missing from TRUSTED_PROXIES, anybody could block the
+    // company's callbacks with wrong keys. A key has 256 random bits, so the limit only has to reduce the noise
+    // (decision 0029).
     if (answer.kind === 'known') {
       request.caller = answer.caller
       const { scope: needed } = request.routeOptions.config
-      if (needed !== undefined && answer.caller.scopes.includes(needed)) return
-      throw new ApiProblem('missing-scope', `this API key does not have the scope ${needed ?? ''}`)
+      if (needed === undefined || !answer.caller.scopes.includes(needed))
+        throw new ApiProblem('missing-scope', `this API key does not have the scope ${needed ?? ''}`)
+      // A callback is never counted: a code must not be lost to a system that lists consents in a loop.
+      const pause = needed === CALLBACKS ? undefined : await deps.limits.calls(request)
+      if (pause === undefined) return
+      throw new ApiProblem('too-many-requests', 'too many calls with this API key', { retryAfter: pause })
     }
     if (answer.kind === 'unavailable')
       throw new ApiProblem(
@@ -128,23 +142,21 @@ export const registerApi = (app: FastifyInstance, deps: Deps): void => {
     )
     // Needs no API key, so that tools can read it: the document describes only what is public anyway. What makes it is
     // loaded for whoever asks.
-    let made: Promise<Document> | undefined
-    const openapi = async (): Promise<Document> => {
-      made ??= import('./openapi.ts').then(async ({ makeOpenapi }) => makeOpenapi(routes, deps.publicUrl))
-      return made
-    }
-    scope.get('/openapi.json', async () => openapi())
-    scope.get('/docs', async (_request, reply) => {
-      const [{ docsPage }, document] = await Promise.all([import('./docs-page.ts'), openapi()])
-      return reply.type(HTML).send(docsPage(document))
+    const describe = onceMade(async () => {
+      const [{ makeOpenapi }, page] = await Promise.all([import('./openapi.ts'), import('./docs-page.ts')])
+      const document = await makeOpenapi(routes, deps.publicUrl)
+      return { json: JSON.stringify(document), page: page.docsPage(document), css: page.docsStylesheet }
     })
-    scope.get('/docs/style.css', async (_request, reply) => {
-      const { docsStylesheet } = await import('./docs-page.ts')
-      return reply.type('text/css; charset=utf-8').send(docsStylesheet)
-    })
+    scope.get('/openapi.json', async (_request, reply) => reply.type(JSON_TYPE).send((await describe()).json))
+    scope.get('/docs', async (_request, reply) => reply.type(HTML).send((await describe()).page))
+    scope.get('/docs/style.css', async (_request, reply) => reply.type(CSS).send((await describe()).css))
     await scope.register(async (locked) => {
       checkKeys(locked, deps)
-      for (const defined of routes) registerRoute(locked, defined)
+      const turns = { ...usualTurns, ...deps.apiTurns }
+      const inTurn = makeTurns(turns)
+      const callbacksInTurn = makeTurns({ ...turns, atOnce: turns.callbacksAtOnce })
+      for (const defined of routes)
+        registerRoute(locked, defined, defined.scope === CALLBACKS ? callbacksInTurn : inTurn)
     })
   }
   void app.register(api, { prefix: API_PATH })

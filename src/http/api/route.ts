@@ -1,11 +1,13 @@
 // A route of the API as data: one scope, schemas for what comes in and goes out, and a handler. Registers it with the
 // router; the OpenAPI document is made from the same data.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { z } from 'zod'
+import { z } from 'zod'
 import type { ApiScope } from '../../domain/api-scopes.ts'
 import type { Caller } from './keyring.ts'
+import { conditionHeaders } from './conditions.ts'
 import { idempotencyHeaders } from './once.ts'
-import type { ProblemName } from './problems.ts'
+import { ApiProblem, type ProblemName } from './problems.ts'
+import type { InTurn } from './turns.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -55,6 +57,8 @@ interface Described {
   readonly bodyLimit?: number
   /** Whether it knows Idempotency-Key (once.ts): every POST does. */
   readonly isRepeatable?: true
+  /** Whether it knows If-Match and If-None-Match (conditions.ts). */
+  readonly isConditional?: true
   /** A GET answers HEAD, too, unless it must not. */
   readonly hasHead?: false
 }
@@ -95,14 +99,32 @@ export const route = <
 /** No body of the API needs more. */
 export const BODY_LIMIT = 16 * 1024
 
+const bothHeaders = z.looseObject({ ...idempotencyHeaders.shape, ...conditionHeaders.shape })
+
+/** The headers that a route knows. */
+export const headersOf = ({
+  isRepeatable,
+  isConditional,
+}: Pick<ApiRoute, 'isRepeatable' | 'isConditional'>): Schema | undefined => {
+  if (isConditional !== undefined) return isRepeatable === undefined ? conditionHeaders : bothHeaders
+  return isRepeatable === undefined ? undefined : idempotencyHeaders
+}
+
 const callOf = (request: FastifyRequest): Call<never, never, never> => {
   if (request.caller === null) throw new Error('a route without a caller')
   const { params, query, body, caller } = request
   return { params: params as never, query: query as never, body: body as never, caller, request }
 }
 
-export const registerRoute = (scope: FastifyInstance, defined: ApiRoute): void => {
-  const { method, path: url, params, query: querystring, body, bodyLimit = BODY_LIMIT } = defined
+/** A route without parameters refuses each, as any other does what it does not know. */
+const noQuery = z.strictObject({})
+
+/** Seconds. A turn ends with its transaction. */
+const BUSY_SECONDS = 1
+
+export const registerRoute = (scope: FastifyInstance, defined: ApiRoute, inTurn: InTurn): void => {
+  const { method, path: url, params, query: querystring = noQuery, body, bodyLimit = BODY_LIMIT } = defined
+  const headers = headersOf(defined)
   scope.route({
     method,
     url,
@@ -111,12 +133,16 @@ export const registerRoute = (scope: FastifyInstance, defined: ApiRoute): void =
     config: { scope: defined.scope },
     schema: {
       ...(params === undefined ? {} : { params }),
-      ...(querystring === undefined ? {} : { querystring }),
+      querystring,
       ...(body === undefined ? {} : { body }),
-      ...(defined.isRepeatable === undefined ? {} : { headers: idempotencyHeaders }),
+      ...(headers === undefined ? {} : { headers }),
     },
     handler: async (request, reply) => {
-      const answer = await defined.handle(callOf(request))
+      const answer = await inTurn(async () => defined.handle(callOf(request)))
+      if (answer === undefined)
+        throw new ApiProblem('temporarily-unavailable', 'too many requests are being worked on: repeat this one', {
+          retryAfter: BUSY_SECONDS,
+        })
       if (answer.headers !== undefined) void reply.headers(answer.headers)
       return reply.code(answer.status).send(answer.body)
     },

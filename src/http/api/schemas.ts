@@ -7,10 +7,10 @@ import type { Consent } from '../../domain/model.ts'
 export const visible = (maxLength: number) =>
   z
     .string()
-    // An empty text breaks the other rules, too: one reason is enough.
-    .min(1, { abort: true })
+    .min(1)
     .max(maxLength)
-    .regex(/^[\x20-\x7e]+$/, 'must hold printable ASCII characters alone')
+    // Also of an empty text, which breaks the first rule alone.
+    .regex(/^[\x20-\x7e]*$/, 'must hold printable ASCII characters alone')
 
 const text = (description: string) => z.string().describe(description)
 const textOrNull = (description: string) => z.string().nullable().describe(description)
@@ -88,7 +88,8 @@ export const historyProperties = {
   renewals: z.array(z.looseObject({})).describe('one for each cycle'),
   authorisations: z.array(z.looseObject({})).describe('attempts at the bank'),
   notifications: z.array(z.looseObject({})).describe('messages'),
-  events: z.array(eventAnswer).describe('what happened, oldest first'),
+  earlier_events: whole('how many events came before those that are shown; the list of its events has all'),
+  events: z.array(eventAnswer).describe('what happened last, oldest first'),
 }
 
 export const consentSummary = z

@@ -103,8 +103,6 @@ const withNumbers = (schema: Schema, query: unknown): unknown => {
       const field = inner(shape[name])
       if (typeof value !== 'string') return [name, value]
       if (field instanceof z.core.$ZodNumber && /^\d{1,9}$/.test(value)) return [name, Number(value)]
-      if (field instanceof z.core.$ZodBoolean && (value === 'true' || value === 'false'))
-        return [name, value === 'true']
       return [name, value]
     }),
   )

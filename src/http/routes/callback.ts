@@ -26,7 +26,7 @@ export interface CallbackDeps {
 }
 
 /** The code is valid for minutes: the request must be repeated soon. */
-const RETRY_SECONDS = 5
+export const RETRY_SECONDS = 5
 const BODY_LIMIT = 16 * 1024
 
 /**
