@@ -175,7 +175,7 @@ const sendPage = async (
     const one = await sendOne(deps, claim, item, signal)
     if (one === undefined) return false
     tried.push(one)
-    health = healthAfter(health, one.result, { now: one.log.at, key: claim.id })
+    health = healthAfter(health, one.result, { now: one.log.at, key: claim.id, isProbe: wasAway })
     return one.result.kind === 'delivered'
   }
   const sendAll = async (some: readonly WebhookItem[]): Promise<void> => {
@@ -201,7 +201,7 @@ const sendOne = async (
   item: WebhookItem,
   signal: AbortSignal,
 ): Promise<Tried | undefined> => {
-  const { event, gaps, failedTries, isProbe, source } = item
+  const { event, gaps, failedTries, dueAt, isProbe, source } = item
   const { consentId, seq, type } = event
   const id = webhookId(event)
   const body = webhookBody(event, gaps)
@@ -214,7 +214,7 @@ const sendOne = async (
     result.kind === 'delivered'
       ? undefined
       : result.kind === 'gone' || isProbe
-        ? now
+        ? (dueAt ?? now)
         : nextWebhookTry(failed, { now, key: `${claim.id} ${id}`, retryAfterMs: result.retryAfterMs })
   return {
     item,
@@ -284,9 +284,14 @@ const backlogOf = (chain: readonly WebhookItem[], tried: readonly Tried[]): Back
     if (result.kind === 'delivered') {
       if (item.source === 'backlog' || item.gaps.length > 0) change = { consentId, seq, gaps: [], again: undefined }
     } else if (nextTry === undefined) change = { consentId, seq, gaps: [...untold, seq], again: undefined }
-    // A probe changes nothing: the event's own time comes, or the endpoint's return.
-    else if (!item.isProbe)
-      change = { consentId, seq, gaps: untold, again: { failedTries: item.failedTries + 1, at: nextTry } }
+    // A probe counts for none: the event's own time comes as it would have.
+    else
+      change = {
+        consentId,
+        seq,
+        gaps: untold,
+        again: { failedTries: item.failedTries + (item.isProbe ? 0 : 1), at: nextTry },
+      }
   }
   return change
 }

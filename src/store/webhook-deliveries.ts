@@ -5,7 +5,7 @@ import { DecryptionFailed } from '../crypto/envelope.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { StaleClaim } from '../errors.ts'
 import { storedTypesOf, webhookTypeOf } from '../domain/webhook-types.ts'
-import { type EndpointHealth, isAway } from '../domain/webhook-retries.ts'
+import { type EndpointHealth, FAILURES_UNTIL_AWAY, isAway, probesFeed } from '../domain/webhook-retries.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { later } from './columns.ts'
 import type { Database } from './database.ts'
@@ -29,7 +29,6 @@ interface ClaimedRow {
   readonly types: string[]
   readonly failed_in_a_row: number
   readonly failing_since: Date | null
-  readonly rests_until: Date | null
   readonly fencing_token: number
   readonly secrets: { readonly id: string; readonly secret: string }[] | null
 }
@@ -56,7 +55,7 @@ interface EventRow {
 
 interface BacklogRow extends EventRow {
   readonly failed_tries: number
-  readonly is_due: boolean
+  readonly next_try_at: Date
 }
 
 /** Places of the feed that one page looks through: of an endpoint that wants few types, most are nothing to it. */
@@ -76,7 +75,7 @@ const FEED = Prisma.raw(`event_positions AS feed
 
 const toItem = (
   row: EventRow,
-  given: Pick<WebhookItem, 'source'> & Partial<Pick<WebhookItem, 'failedTries' | 'isProbe'>>,
+  given: Pick<WebhookItem, 'source'> & Partial<Pick<WebhookItem, 'failedTries' | 'dueAt' | 'isProbe'>>,
 ): WebhookItem | undefined => {
   const type = webhookTypeOf(row.type, row.data)
   if (type === undefined) return undefined
@@ -90,6 +89,7 @@ const toItem = (
     position: BigInt(row.position),
     gaps,
     failedTries: 0,
+    dueAt: undefined,
     isProbe: false,
     ...given,
   }
@@ -124,13 +124,16 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
         WHERE status = 'enabled' AND (lease_until IS NULL OR lease_until <= clock_timestamp())
           AND (rests_until IS NULL OR rests_until <= ${at})
           AND (cursor < (SELECT coalesce(max(position), 0) FROM event_positions)
-            OR EXISTS (SELECT FROM webhook_backlogs WHERE endpoint_id = endpoint.id AND next_try_at <= ${at})
+            OR (failed_in_a_row >= ${FAILURES_UNTIL_AWAY}
+              AND EXISTS (SELECT FROM webhook_backlogs WHERE endpoint_id = endpoint.id AND seq IS NOT NULL))
+            OR EXISTS (SELECT FROM webhook_backlogs WHERE endpoint_id = endpoint.id
+              AND (next_try_at <= ${at} OR is_early))
             OR EXISTS (SELECT FROM webhook_replays WHERE endpoint_id = endpoint.id AND next_try_at <= ${at}))
         LIMIT ${limit} FOR UPDATE SKIP LOCKED
       )
       UPDATE webhook_endpoints AS endpoint SET fencing_token = fencing_token + 1, lease_until = ${later(lease)}
       FROM due WHERE endpoint.id = due.id
-      RETURNING endpoint.id, url, types, failed_in_a_row, failing_since, rests_until, fencing_token,
+      RETURNING endpoint.id, url, types, failed_in_a_row, failing_since, fencing_token,
         (SELECT json_agg(json_build_object('id', known.id, 'secret', known.secret) ORDER BY known.created_at DESC)
           FROM webhook_secrets AS known
           WHERE known.endpoint_id = endpoint.id AND (expires_at IS NULL OR expires_at > ${at})) AS secrets`
@@ -138,7 +141,9 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
       const health: EndpointHealth = {
         failedInARow: row.failed_in_a_row,
         failingSince: row.failing_since === null ? undefined : instant(row.failing_since),
-        restsUntil: row.rests_until === null ? undefined : instant(row.rests_until),
+        // Over, or it would not have been claimed.
+        restsUntil: undefined,
+        askedUntil: undefined,
         disabled: undefined,
       }
       const secrets = (row.secrets ?? []).flatMap(({ id, secret }) => readable(vault, secret, id) ?? [])
@@ -148,10 +153,10 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
 
   readPage: async (claim, now, limit) => {
     if (isAway(claim.health)) return readProbe(sql, claim, now)
-    const waiting = await readBacklog(sql, claim, now, { limit, onlyDue: true })
+    const waiting = await readBacklog(sql, claim, now, { limit })
     const fresh = await readFeed(sql, claim, limit)
     const replay = await readReplay(sql, claim, now, limit)
-    return { ...fresh, items: [...waiting.items, ...fresh.items], untold: waiting.untold, replay }
+    return { ...fresh, items: inTurn(fresh.items, waiting.items), untold: waiting.untold, replay }
   },
 
   commitPage: async (claim, page) =>
@@ -159,9 +164,10 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
       await moveEndpoint(tx, claim, page)
       if (page.tries.length > 0) await logTries(tx, claim, page.tries)
       for (const change of page.backlogs) await changeBacklog(tx, claim, page, change)
+      // Tried at once, and again at its own time: an endpoint that comes and goes must not use up the ten tries.
       if (page.isBack)
         await tx.$executeRaw`
-          UPDATE webhook_backlogs SET next_try_at = ${page.now.toJSDate()}
+          UPDATE webhook_backlogs SET is_early = true
           WHERE endpoint_id = ${claim.id}::uuid AND next_try_at > ${page.now.toJSDate()}`
       if (page.replay !== undefined) await moveReplay(tx, claim, page.replay)
       return { ...claim, health: page.health, fencingToken: claim.fencingToken + 1 }
@@ -173,37 +179,61 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
 })
 
 /**
- * Of an endpoint that is away, one event: of those that it did not take the one that is due first, else the feed's
- * next. Its cursor stands meanwhile, so that an outage makes a handful of rows and not one for each consent.
+ * One of each, as long as there are both: what failed before must not use up the time of what is new, nor its ten
+ * failures in a row.
+ */
+const inTurn = (fresh: readonly WebhookItem[], waiting: readonly WebhookItem[]): readonly WebhookItem[] =>
+  Array.from({ length: Math.max(fresh.length, waiting.length) }, (_, index) => [fresh[index], waiting[index]])
+    .flat()
+    .filter(isItem)
+
+/**
+ * Of an endpoint that is away, one event: in turn the feed's next and one of those that it did not take, each time
+ * another. A receiver that rejects some events for ever, and takes all others, is found to be back by that. A probe
+ * of the feed that fails makes a row, so that the next one tries another event.
  */
 const readProbe = async (sql: Statements, claim: EndpointClaim, now: WebhookCommit['now']): Promise<WebhookPage> => {
-  const { items, untold } = await readBacklog(sql, claim, now, { limit: 1, onlyDue: false })
   const fresh = await readFeed(sql, claim, 1)
-  if (items.length > 0 || untold.length > 0)
-    return { items, untold, start: fresh.start, end: fresh.start, replay: undefined }
-  const replay = fresh.items.length > 0 ? undefined : await readReplay(sql, claim, now, 1)
-  return { ...fresh, untold: [], replay }
+  // The cursor stands at the feed's next event, and passes only what is nothing to the endpoint.
+  const end = fresh.items.length > 0 ? fresh.start : fresh.end
+  const asProbe = fresh.items.map((item) => ({ ...item, isProbe: true }))
+  if (asProbe.length > 0 && probesFeed(claim.health)) return { ...fresh, items: asProbe, untold: [], replay: undefined }
+  const waiting = await readBacklog(sql, claim, now, { limit: 1, probe: claim.health.failedInARow })
+  if (waiting.items.length > 0 || waiting.untold.length > 0)
+    return { ...waiting, start: fresh.start, end, replay: undefined }
+  const replay = asProbe.length > 0 ? undefined : await readReplay(sql, claim, now, 1)
+  return { ...fresh, items: asProbe, untold: [], replay }
 }
 
+/** What is due; or, for the probe of this number, one of all that wait: every row has its turn. */
 const readBacklog = async (
   sql: Statements,
   { id, types }: EndpointClaim,
   now: WebhookCommit['now'],
-  { limit, onlyDue }: { limit: number; onlyDue: boolean },
+  { limit, probe }: { limit: number; probe?: number },
 ): Promise<Pick<WebhookPage, 'items' | 'untold'>> => {
-  const due = onlyDue ? Prisma.sql`backlog.next_try_at <= ${now.toJSDate()}` : Prisma.sql`backlog.seq IS NOT NULL`
+  const due =
+    probe === undefined
+      ? Prisma.sql`(backlog.next_try_at <= ${now.toJSDate()} OR backlog.is_early)`
+      : Prisma.sql`backlog.seq IS NOT NULL`
+  const turn =
+    probe === undefined
+      ? Prisma.empty
+      : Prisma.sql`OFFSET (SELECT ${Math.floor(probe / 2)}::int % greatest(count(*), 1) FROM webhook_backlogs
+          WHERE endpoint_id = ${id}::uuid AND seq IS NOT NULL)`
   const rows = await sql.$queryRaw<BacklogRow[]>`
     SELECT ${eventColumns(Prisma.raw('backlog.gaps'))}, backlog.failed_tries,
-      backlog.next_try_at <= ${now.toJSDate()} AS is_due
+      backlog.next_try_at
     FROM webhook_backlogs AS backlog
     JOIN ${FEED} ON event.consent_id = backlog.consent_id AND event.seq = backlog.seq
     WHERE backlog.endpoint_id = ${id}::uuid AND ${due}
-    ORDER BY backlog.next_try_at LIMIT ${limit}`
+    ORDER BY backlog.next_try_at, backlog.consent_id LIMIT ${limit} ${turn}`
   const wanted = new Set(storedTypesOf(types))
   const read = rows.map((row) => {
-    const isProbe = !row.is_due
+    const dueAt = instant(row.next_try_at)
+    const isProbe = probe !== undefined || dueAt > now
     const item = wanted.has(row.type)
-      ? toItem(row, { source: 'backlog', failedTries: row.failed_tries, isProbe })
+      ? toItem(row, { source: 'backlog', failedTries: row.failed_tries, dueAt, isProbe })
       : undefined
     return { row, item }
   })
@@ -361,7 +391,7 @@ const changeBacklog = async (
     VALUES (${id}::uuid, ${consentId}::uuid, ${next ?? null}::int, ${again?.failedTries ?? 0}, ${at}::timestamptz,
       ${[...gaps]}::int[])
     ON CONFLICT (endpoint_id, consent_id) DO UPDATE SET seq = excluded.seq, failed_tries = excluded.failed_tries,
-      next_try_at = excluded.next_try_at, gaps = excluded.gaps`
+      next_try_at = excluded.next_try_at, gaps = excluded.gaps, is_early = false`
 }
 
 const nextWaiting = async (

@@ -26,7 +26,9 @@ export interface WebhookItem {
   /** Given up before, and this endpoint was not told yet. */
   readonly gaps: readonly WebhookGap[]
   readonly source: 'feed' | 'backlog' | 'replay'
-  /** It is tried before its time, to find out whether the endpoint is back: the try does not count. */
+  /** Of one that waits: when its next try is. */
+  readonly dueAt: DateTime | undefined
+  /** It is tried before its time, because the endpoint may be back, or is: the try does not count. */
   readonly isProbe: boolean
 }
 

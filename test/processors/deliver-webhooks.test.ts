@@ -338,6 +338,132 @@ describe('what is not taken', () => {
   })
 })
 
+describe('events that a receiver rejects for ever', () => {
+  /** Twelve, so that the endpoint counts as away, and a receiver that takes everything else. */
+  const twelveRejected = async () => {
+    const { receiver, id } = await anEndpoint()
+    const poor = await Promise.all(Array.from({ length: 12 }, aConsent))
+    const isPoor = new Set(poor.map((consent) => consent.id))
+    receiver.answer = (response, received) => status(isPoor.has(received.consentId) ? 400 : 200)(response, received)
+    for (const consent of poor) await happens(consent.id, 'renewal.opened')
+    return { receiver, id, poor }
+  }
+
+  test('what is new is delivered beside them, each time', async () => {
+    const { receiver, id } = await twelveRejected()
+    const courier = aCourier()
+    await courier.deliver()
+    for (let round = 0; round < 3; round += 1) {
+      const well = await aConsent()
+      await happens(well.id, 'renewal.opened')
+      for (let probe = 0; probe < 2; probe += 1) {
+        moveOn(Duration.fromObject({ minutes: 5 }))
+        await courier.deliver()
+      }
+      expect(receiver.sequencesOf(well.id)).toEqual([1])
+    }
+    expect(await endpoint(id)).toMatchObject({ status: 'enabled', behind: 0 })
+  })
+
+  test('after their ten tries they are given up, although the endpoint went away and came back meanwhile', async () => {
+    const { receiver, id, poor } = await twelveRejected()
+    const courier = aCourier()
+    await courier.deliver()
+    for (const delay of [...webhookDelays, ...webhookDelays.slice(-2)]) {
+      moveOn(delay)
+      const well = await aConsent()
+      await happens(well.id, 'renewal.opened')
+      for (let probe = 0; probe < 3; probe += 1) {
+        await courier.deliver()
+        moveOn(Duration.fromObject({ minutes: 5 }))
+      }
+      expect(receiver.sequencesOf(well.id)).toEqual([1])
+    }
+    expect(await backlogs(id)).toMatchObject(poor.map(() => ({ seq: null, gaps: [1] })))
+    expect((await endpoint(id)).status).toBe('enabled')
+  })
+
+  test('enabled again, it gets what is new first', async () => {
+    const { receiver, id } = await twelveRejected()
+    const courier = aCourier()
+    await courier.deliver()
+    await world.db.prisma.webhookEndpoint.updateMany({
+      data: { status: 'disabled', disabledReason: 'no-success', disabledAt: world.clock.now().toJSDate() },
+    })
+    const well = await aConsent()
+    await happens(well.id, 'renewal.opened')
+    await endpoints.enableEndpoint(id, world.clock.now())
+    await courier.deliver()
+    expect(receiver.sequencesOf(well.id)).toEqual([1])
+  })
+
+  test('a restarted receiver that rejects one of what waits is found to be back by another', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = await Promise.all(Array.from({ length: 10 }, aConsent))
+    for (const consent of consents) await happens(consent.id, 'renewal.opened')
+    receiver.answer = status(502)
+    const courier = aCourier()
+    await courier.deliver()
+    expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 10 })
+    const first = (await world.db.prisma.webhookBacklog.findFirst({ orderBy: { nextTryAt: 'asc' } }))?.consentId
+    receiver.answer = (response, received) => status(received.consentId === first ? 400 : 200)(response, received)
+    for (let probe = 0; probe < 4; probe += 1) {
+      moveOn(Duration.fromObject({ seconds: 5 }))
+      await courier.deliver()
+    }
+    expect(await endpoint(id)).toMatchObject({ failingConsents: 1, status: 'enabled' })
+  })
+})
+
+describe('an endpoint that comes and goes', () => {
+  test('does not use up the tries of what waits: they are spread over three days all the same', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = await Promise.all(Array.from({ length: 12 }, aConsent))
+    for (const consent of consents) await happens(consent.id, 'renewal.opened')
+    receiver.answer = status(502)
+    const courier = aCourier()
+    await courier.deliver()
+    // For two hours it takes one event, and fails at all others.
+    for (let round = 0; round < 12; round += 1) {
+      const well = await aConsent()
+      await happens(well.id, 'token.replaced')
+      receiver.answer = (response, received) => status(received.consentId === well.id ? 200 : 502)(response, received)
+      for (let probe = 0; probe < 2; probe += 1) {
+        moveOn(Duration.fromObject({ minutes: 5 }))
+        await courier.deliver()
+      }
+    }
+    const waiting = (await backlogs(id)).filter(({ seq }) => seq !== null)
+    expect(waiting).toHaveLength(12)
+    for (const { failedTries } of waiting) expect(failedTries).toBeLessThanOrEqual(4)
+    receiver.answer = status(200)
+    for (let probe = 0; probe < 2; probe += 1) {
+      moveOn(Duration.fromObject({ minutes: 5 }))
+      await courier.deliver()
+    }
+    expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 0 })
+  })
+})
+
+describe('several answers at once', () => {
+  test('a 410 among successes disables it', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = await Promise.all(Array.from({ length: 8 }, aConsent))
+    for (const consent of consents) await happens(consent.id, 'renewal.opened')
+    const waiting: Parameters<typeof receiver.answer>[] = []
+    receiver.answer = (...one) => {
+      waiting.push(one)
+      if (waiting.length < 8) return
+      const [[gone, received], ...others] = waiting as [(typeof waiting)[number], ...typeof waiting]
+      // The others are answered once this answer has left.
+      gone.on('close', () => others.forEach((other) => status(200)(...other)))
+      status(410, { connection: 'close' })(gone, received)
+    }
+    await aCourier().deliver()
+    expect(await endpoint(id)).toMatchObject({ status: 'disabled', disabledReason: 'gone' })
+  })
+})
+
 describe('an endpoint is disabled', () => {
   test('by 410 at once; enabled again, it gets what waited', async () => {
     const { receiver, id } = await anEndpoint()
