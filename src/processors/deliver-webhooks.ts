@@ -39,7 +39,10 @@ export interface DeliverWebhooksDeps {
 const PAGE = 100
 /** Requests to one endpoint at once, each about another consent. */
 const AT_ONCE = 8
-/** Of one page, no request is begun later: all are over, and recorded, before the lease is. */
+/**
+ * Since the lease was claimed or renewed, no request is begun later: each is over, and recorded, before the lease is,
+ * after which another process may serve the endpoint, and would send the consent's next event beside ours.
+ */
 const BEGINS_FOR_MS = 20_000
 const LEASE = Duration.fromObject({ seconds: 60 })
 /** How long recording is tried while the database is unavailable: less than what is left of the lease. */
@@ -75,8 +78,8 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
     while ((await store.pruneDeliveries(before, PRUNED_AT_ONCE)) === PRUNED_AT_ONCE) if (stopping.signal.aborted) return
     pruneAt = performance.now() + PRUNED_EVERY_MS
   }
-  const begin = (claim: EndpointClaim): void => {
-    const run = serveEndpoint(deps, claim, stopping.signal)
+  const begin = (claim: EndpointClaim, leasedAt: number): void => {
+    const run = serveEndpoint(deps, claim, { leasedAt, signal: stopping.signal })
       .catch((error: unknown) => {
         // Its lease is not released: the endpoint is taken up again when it has run out.
         if (error instanceof StaleClaim) log.info({ endpoint_id: claim.id }, 'another process has taken over a webhook')
@@ -97,7 +100,11 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
       await prune()
       const free = MAX_ENDPOINTS - running.size
       if (free <= 0) return
-      for (const claim of await store.claimEndpoints(clock.now(), free, LEASE)) begin(claim)
+      const leasedAt = performance.now()
+      const claims = await store.claimEndpoints(clock.now(), free, LEASE)
+      // A stop that came meanwhile does not wait for what would be begun now.
+      if (stopping.signal.aborted) await Promise.all(claims.map(store.releaseEndpoint))
+      else for (const claim of claims) begin(claim, leasedAt)
     },
     idle: async () => void (await Promise.all(running.values())),
     stop: () => stopping.abort(),
@@ -105,16 +112,23 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
 }
 
 /** Serves one endpoint until nothing is due, it wants a rest, or the process stops. */
-const serveEndpoint = async (deps: DeliverWebhooksDeps, claimed: EndpointClaim, signal: AbortSignal): Promise<void> => {
+const serveEndpoint = async (
+  deps: DeliverWebhooksDeps,
+  claimed: EndpointClaim,
+  { leasedAt: claimedAt, signal }: { leasedAt: number; signal: AbortSignal },
+): Promise<void> => {
   const { store, clock, log } = deps
-  // Nothing leaves without a signature.
-  if (claimed.secrets.length === 0) throw new PermanentError('decryption-failed')
+  let leasedAt = claimedAt
   for (let claim = claimed; ;) {
+    // Nothing leaves without a signature.
+    if (claim.secrets.length === 0) throw new PermanentError('decryption-failed')
     const page = await store.readPage(claim, clock.now(), PAGE)
-    const sent = await sendPage(deps, claim, page, signal)
+    const sent = await sendPage(deps, claim, page, { endsAt: leasedAt + BEGINS_FOR_MS, signal })
     const commit = commitOf(claim, page, sent, clock.now())
     const isDone = isEmpty(page) || isStopped(sent, clock.now()) || signal.aborted
     const served = claim
+    // From before it is asked for: the lease begins within the statement, at a moment that only the database knows.
+    leasedAt = performance.now()
     claim = await persist(
       async () => store.commitPage(served, { ...commit, release: isDone }),
       AbortSignal.timeout(RECORDS_FOR_MS),
@@ -157,10 +171,9 @@ const sendPage = async (
   deps: DeliverWebhooksDeps,
   claim: EndpointClaim,
   { items, replay }: WebhookPage,
-  signal: AbortSignal,
+  { endsAt, signal }: { endsAt: number; signal: AbortSignal },
 ): Promise<Sent> => {
   const { clock } = deps
-  const endsAt = performance.now() + BEGINS_FOR_MS
   const wasAway = isAway(claim.health)
   const tried: Tried[] = []
   let { health } = claim

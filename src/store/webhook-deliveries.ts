@@ -23,6 +23,8 @@ import type {
 } from './webhook-port.ts'
 import { webhookSecretCell } from './webhook-secrets.ts'
 
+type SecretRows = readonly { readonly id: string; readonly secret: string }[] | null
+
 interface ClaimedRow {
   readonly id: string
   readonly url: string
@@ -30,7 +32,7 @@ interface ClaimedRow {
   readonly failed_in_a_row: number
   readonly failing_since: Date | null
   readonly fencing_token: number
-  readonly secrets: { readonly id: string; readonly secret: string }[] | null
+  readonly secrets: SecretRows
 }
 
 interface GapRow {
@@ -105,6 +107,15 @@ const readable = (vault: Vault, secret: string, id: string): Secret | undefined 
   }
 }
 
+const secretsOf = (vault: Vault, rows: SecretRows): readonly Secret[] =>
+  (rows ?? []).flatMap(({ id, secret }) => readable(vault, secret, id) ?? [])
+
+/** Those of `endpoint` that sign, the newest first. */
+const signing = (at: Date): Prisma.Sql => Prisma.sql`
+  (SELECT json_agg(json_build_object('id', known.id, 'secret', known.secret) ORDER BY known.created_at DESC)
+    FROM webhook_secrets AS known
+    WHERE known.endpoint_id = endpoint.id AND (expires_at IS NULL OR expires_at > ${at})) AS secrets`
+
 const isItem = (item: WebhookItem | undefined): item is WebhookItem => item !== undefined
 
 export const webhookDelivering = ({ sql, transaction, vault }: Database): WebhookDelivering => ({
@@ -133,10 +144,7 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
       )
       UPDATE webhook_endpoints AS endpoint SET fencing_token = fencing_token + 1, lease_until = ${later(lease)}
       FROM due WHERE endpoint.id = due.id
-      RETURNING endpoint.id, url, types, failed_in_a_row, failing_since, fencing_token,
-        (SELECT json_agg(json_build_object('id', known.id, 'secret', known.secret) ORDER BY known.created_at DESC)
-          FROM webhook_secrets AS known
-          WHERE known.endpoint_id = endpoint.id AND (expires_at IS NULL OR expires_at > ${at})) AS secrets`
+      RETURNING endpoint.id, url, types, failed_in_a_row, failing_since, fencing_token, ${signing(at)}`
     return rows.map((row): EndpointClaim => {
       const health: EndpointHealth = {
         failedInARow: row.failed_in_a_row,
@@ -146,9 +154,14 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
         askedUntil: undefined,
         disabled: undefined,
       }
-      const secrets = (row.secrets ?? []).flatMap(({ id, secret }) => readable(vault, secret, id) ?? [])
+      const secrets = secretsOf(vault, row.secrets)
       return { id: row.id, url: row.url, types: row.types, secrets, health, fencingToken: row.fencing_token }
     })
+  },
+
+  releaseEndpoint: async ({ id, fencingToken }) => {
+    await sql.$executeRaw`
+      UPDATE webhook_endpoints SET lease_until = NULL WHERE id = ${id}::uuid AND fencing_token = ${fencingToken}`
   },
 
   readPage: async (claim, now, limit) => {
@@ -161,7 +174,7 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
 
   commitPage: async (claim, page) =>
     transaction(async (tx) => {
-      await moveEndpoint(tx, claim, page)
+      const secrets = secretsOf(vault, await moveEndpoint(tx, claim, page))
       if (page.tries.length > 0) await logTries(tx, claim, page.tries)
       for (const change of page.backlogs) await changeBacklog(tx, claim, page, change)
       // Tried at once, and again at its own time: an endpoint that comes and goes must not use up the ten tries.
@@ -170,7 +183,7 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
           UPDATE webhook_backlogs SET is_early = true
           WHERE endpoint_id = ${claim.id}::uuid AND next_try_at > ${page.now.toJSDate()}`
       if (page.replay !== undefined) await moveReplay(tx, claim, page.replay)
-      return { ...claim, health: page.health, fencingToken: claim.fencingToken + 1 }
+      return { ...claim, secrets, health: page.health, fencingToken: claim.fencingToken + 1 }
     }),
 
   pruneDeliveries: async (before, limit) => sql.$executeRaw`
@@ -334,16 +347,17 @@ const readReplay = async (
 }
 
 // Whoever took the endpoint over, or removed it, has changed the fencing token: then nothing of the page is kept. So
-// has the commit itself, whose answer may have been lost: the same page is not recorded twice.
+// has the commit itself, whose answer may have been lost: the same page is not recorded twice. Answers with the secrets
+// as they are now: a rotation must reach a course that has work for hours.
 const moveEndpoint = async (
   tx: Statements,
   claim: EndpointClaim,
   { now, lease, cursor, health, delivered, release }: WebhookCommit,
-): Promise<void> => {
+): Promise<SecretRows> => {
   const { failedInARow, failingSince, restsUntil, disabled } = health
   const at = now.toJSDate()
-  const moved = await tx.$executeRaw`
-    UPDATE webhook_endpoints SET cursor = ${cursor}, fencing_token = fencing_token + 1,
+  const [moved] = await tx.$queryRaw<{ secrets: SecretRows }[]>`
+    UPDATE webhook_endpoints AS endpoint SET cursor = ${cursor}, fencing_token = fencing_token + 1,
       failed_in_a_row = ${failedInARow},
       failing_since = ${failingSince?.toJSDate() ?? null}::timestamptz,
       rests_until = ${restsUntil?.toJSDate() ?? null}::timestamptz,
@@ -351,8 +365,10 @@ const moveEndpoint = async (
       status = ${disabled === undefined ? 'enabled' : 'disabled'}, disabled_reason = ${disabled ?? null},
       disabled_at = ${disabled === undefined ? null : at}::timestamptz,
       lease_until = ${release ? Prisma.sql`NULL` : later(lease)}
-    WHERE id = ${claim.id}::uuid AND fencing_token = ${claim.fencingToken} AND status = 'enabled'`
-  if (moved !== 1) throw new StaleClaim()
+    WHERE id = ${claim.id}::uuid AND fencing_token = ${claim.fencingToken} AND status = 'enabled'
+    RETURNING ${signing(at)}`
+  if (moved === undefined) throw new StaleClaim()
+  return moved.secrets
 }
 
 const logTries = async (tx: Statements, { id }: EndpointClaim, tries: readonly WebhookTry[]): Promise<void> => {

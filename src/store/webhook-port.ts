@@ -115,10 +115,13 @@ export interface WebhookDelivering {
   hasEndpoints(): Promise<boolean>
   /** Claims up to `limit` endpoints that have something due and that no other process is working on. */
   claimEndpoints(now: DateTime, limit: number, lease: Duration): Promise<readonly EndpointClaim[]>
+  /** Gives back what was claimed and not begun. */
+  releaseEndpoint(claim: EndpointClaim): Promise<void>
   /** What is due, at most `limit` events each of the feed, of the backlog and of a replay. */
   readPage(claim: EndpointClaim, now: DateTime, limit: number): Promise<WebhookPage>
   /**
-   * Commits what became of a page, and renews or releases the lease; returns the claim for the next page. Throws
+   * Commits what became of a page, and renews or releases the lease; returns the claim for the next page, with the
+   * secrets that sign from now on. Throws
    * StaleClaim where the claim was lost, or the page was committed before.
    */
   commitPage(claim: EndpointClaim, page: WebhookCommit): Promise<EndpointClaim>

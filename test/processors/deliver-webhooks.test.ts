@@ -1,6 +1,6 @@
 // Webhooks from the event table to real receivers: order, independence, retries, gaps, replays, and crashes.
 import { Duration } from 'luxon'
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DISABLED_AFTER, FAILURES_UNTIL_AWAY, webhookDelays } from '../../src/domain/webhook-retries.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
 import { DELIVERIES_KEPT, deliverWebhooks } from '../../src/processors/deliver-webhooks.ts'
@@ -539,6 +539,56 @@ test('a rotation: both secrets sign until the overlap is over', async () => {
   for (const row of sealed) expect(row.secret).toMatch(/^v1\.k1\./)
 })
 
+test('a rotation reaches a course that is under way, and ends what signed before', async () => {
+  const { receiver, secret, id } = await anEndpoint()
+  const newer = newWebhookSecret()
+  const consents = await Promise.all(Array.from({ length: 20 }, aConsent))
+  // More than one page.
+  for (let round = 0; round < 7; round += 1)
+    for (const consent of consents) await happens(consent.id, 'token.replaced')
+  let rotated: Promise<boolean> | undefined
+  receiver.answer = (response, received) => {
+    const now = world.clock.now()
+    rotated ??= endpoints.rotateSecret(id, newer, now, now)
+    void rotated.then(() => status(200)(response, received))
+  }
+  await aCourier().deliver()
+  expect(receiver.received).toHaveLength(140)
+  for (const received of receiver.received.slice(100)) {
+    expect(verified(received, newer.reveal())).toBeDefined()
+    expect(() => verified(received, secret.reveal())).toThrow()
+  }
+})
+
+test('nothing is sent under a lease that may have ended: neither late after a claim nor after a commit', async () => {
+  const { receiver, id } = await anEndpoint()
+  await happens((await aConsent()).id, 'renewal.opened')
+  let late = 0
+  const real = performance.now.bind(performance)
+  const spy = vi.spyOn(performance, 'now').mockImplementation(() => real() + late)
+  onTestFinished(() => spy.mockRestore())
+  const sentAtCommit: number[] = []
+  const courier = aCourier({
+    store: {
+      ...store,
+      claimEndpoints: async (...given) => {
+        const claims = await store.claimEndpoints(...given)
+        if (claims.length > 0) late += 25_000
+        return claims
+      },
+      commitPage: async (...given) => {
+        sentAtCommit.push(receiver.received.length)
+        const next = await store.commitPage(...given)
+        if (sentAtCommit.length === 1) late += 25_000
+        return next
+      },
+    },
+  })
+  await courier.deliver()
+  expect(sentAtCommit.slice(0, 3)).toEqual([0, 0, 1])
+  expect(await endpoint(id)).toMatchObject({ behind: 0 })
+})
+
 describe('a replay', () => {
   test('sends the events of that time again, with the ids they had, in their order', async () => {
     const { receiver, id } = await anEndpoint()
@@ -697,6 +747,25 @@ describe('a death between sending and recording', () => {
     await courier.deliver()
     expect(receiver.received).toHaveLength(1)
     expect(await endpoint(id)).toMatchObject({ behind: 0 })
+  })
+
+  test('a stop while endpoints are claimed gives them back, and begins nothing', async () => {
+    const { receiver } = await anEndpoint()
+    await happens((await aConsent()).id, 'renewal.opened')
+    const courier = aCourier({
+      store: {
+        ...store,
+        claimEndpoints: async (...given) => {
+          const claims = await store.claimEndpoints(...given)
+          courier.stop()
+          return claims
+        },
+      },
+    })
+    await courier.deliver()
+    expect(receiver.received).toEqual([])
+    await aCourier().deliver()
+    expect(receiver.received).toHaveLength(1)
   })
 
   test('a stop abandons what hangs, keeps what was taken, and gives the endpoint back', async () => {
