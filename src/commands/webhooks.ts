@@ -25,7 +25,7 @@ import type { Terminal } from './terminal.ts'
 import { count, dateText, table } from './text.ts'
 import { UsageError } from './usage-error.ts'
 
-const actions = ['add', 'list', 'remove', 'rotate-secret', 'enable', 'replay', 'deliveries'] as const
+const actions = ['add', 'list', 'remove', 'rotate-secret', 'enable', 'replay', 'cancel-replays', 'deliveries'] as const
 type Action = (typeof actions)[number]
 
 const types = once((value) =>
@@ -62,6 +62,7 @@ const optionsOf: Readonly<Record<Action, readonly (keyof Options)[]>> = {
   'rotate-secret': ['overlap'],
   enable: [],
   replay: ['from', 'to'],
+  'cancel-replays': [],
   deliveries: ['failed', 'limit'],
 }
 
@@ -72,6 +73,7 @@ const takes: Readonly<Record<Action, { readonly what: 'URL' | 'ID'; readonly mus
   'rotate-secret': { what: 'ID', must: true },
   enable: { what: 'ID', must: true },
   replay: { what: 'ID', must: true },
+  'cancel-replays': { what: 'ID', must: true },
   deliveries: { what: 'ID', must: false },
 }
 
@@ -86,6 +88,7 @@ enable ID         Takes up an endpoint that was disabled (410, or three days wit
                   sent at once.
 replay ID         Sends the events of a time again, with the ids that they had: --from (needed) and --to (now by
                   default). What is new is sent beside it.
+cancel-replays ID Ends the replays of an endpoint that are not done yet.
 deliveries        Shows the last tries (of all, or of the endpoint ID), the newest first. They are kept for 30 days.
 
 docs/webhooks.md says what an endpoint receives, and how it verifies that. Running workers notice a new endpoint
@@ -125,6 +128,8 @@ within a minute.`,
             return withStore([], async (opened) => enable(terminal, opened, id, options))
           case 'replay':
             return withStore([], async (opened) => replay(terminal, opened, id, options))
+          case 'cancel-replays':
+            return withStore([], async (opened) => cancelReplays(terminal, opened, id, options))
           case 'deliveries':
             return withStore([], async (opened) => deliveries(terminal, opened, target, options))
         }
@@ -283,6 +288,18 @@ const replay = async (
       found.events === 0 ? 'no event of that time is told' : `up to ${count(found.events, 'event')} will be sent again`,
     )
   return 0
+}
+
+const cancelReplays = async (
+  terminal: Terminal,
+  { db }: Opened<never>,
+  id: string,
+  options: Options,
+): Promise<number> => {
+  const cancelled = (await webhookAdministration(db).cancelReplays(id)) ?? noSuchEndpoint()
+  return cancelled === 0
+    ? say(terminal, options, 'unchanged', 'it has no replay')
+    : say(terminal, options, 'done', `${count(cancelled, 'replay')} ended`)
 }
 
 const tryJson = (one: LoggedTry) => ({

@@ -25,6 +25,7 @@ import {
   type WebhookTry,
 } from '../store/webhook-port.ts'
 import type { SendWebhook } from '../webhooks/port.ts'
+import { atMost } from './at-most.ts'
 import { persist } from './persist.ts'
 
 export interface DeliverWebhooksDeps {
@@ -50,10 +51,8 @@ const RECORDS_FOR_MS = 15_000
 /** How often it is asked whether there is an endpoint: all that a process without one asks of the database. */
 const LOOKS_EVERY_MS = 60_000
 
-/** The log of tries is kept for so long. */
-export const DELIVERIES_KEPT = Duration.fromObject({ days: 30 })
-const PRUNED_EVERY_MS = 60 * 60_000
-const PRUNED_AT_ONCE = 10_000
+/** How many courses ask the database at once: they share its connections with the jobs that renew consents. */
+const STORE_CALLS_AT_ONCE = 4
 
 export interface WebhookCourier {
   /** Takes up what is due; what it began goes on after it has resolved. */
@@ -70,16 +69,15 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
   const running = new Map<string, Promise<void>>()
   let hasEndpoints = false
   let looksAt = 0
-  let pruneAt = 0
 
-  const prune = async (): Promise<void> => {
-    if (performance.now() < pruneAt) return
-    const before = clock.now().minus(DELIVERIES_KEPT)
-    while ((await store.pruneDeliveries(before, PRUNED_AT_ONCE)) === PRUNED_AT_ONCE) if (stopping.signal.aborted) return
-    pruneAt = performance.now() + PRUNED_EVERY_MS
+  const turn = atMost(STORE_CALLS_AT_ONCE)
+  const inTurns: WebhookDelivering = {
+    ...store,
+    readPage: async (...given) => turn(async () => store.readPage(...given)),
+    commitPage: async (...given) => turn(async () => store.commitPage(...given)),
   }
   const begin = (claim: EndpointClaim, leasedAt: number): void => {
-    const run = serveEndpoint(deps, claim, { leasedAt, signal: stopping.signal })
+    const run = serveEndpoint({ ...deps, store: inTurns }, claim, { leasedAt, signal: stopping.signal })
       .catch((error: unknown) => {
         // Its lease is not released: the endpoint is taken up again when it has run out.
         if (error instanceof StaleClaim) log.info({ endpoint_id: claim.id }, 'another process has taken over a webhook')
@@ -97,13 +95,12 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
         looksAt = performance.now() + LOOKS_EVERY_MS
       }
       if (!hasEndpoints) return
-      await prune()
       const free = MAX_ENDPOINTS - running.size
       if (free <= 0) return
       const leasedAt = performance.now()
       const claims = await store.claimEndpoints(clock.now(), free, LEASE)
       // A stop that came meanwhile does not wait for what would be begun now.
-      if (stopping.signal.aborted) await Promise.all(claims.map(store.releaseEndpoint))
+      if (stopping.signal.aborted) await Promise.all(claims.map(async (claim) => store.releaseEndpoint(claim)))
       else for (const claim of claims) begin(claim, leasedAt)
     },
     idle: async () => void (await Promise.all(running.values())),
@@ -123,6 +120,11 @@ const serveEndpoint = async (
     // Nothing leaves without a signature.
     if (claim.secrets.length === 0) throw new PermanentError('decryption-failed')
     const page = await store.readPage(claim, clock.now(), PAGE)
+    if (page.replay?.error !== undefined)
+      log.warn(
+        { endpoint_id: claim.id, replay_id: page.replay.id, err: page.replay.error },
+        'a replay of webhooks could not be read: it is tried again, and what is new goes on',
+      )
     const sent = await sendPage(deps, claim, page, { endsAt: leasedAt + BEGINS_FOR_MS, signal })
     const commit = commitOf(claim, page, sent, clock.now())
     const isDone = isEmpty(page) || isStopped(sent, clock.now()) || signal.aborted
@@ -145,7 +147,10 @@ const serveEndpoint = async (
 
 /** A page without an event may still have taken the cursor on, over what the endpoint does not want. */
 const isEmpty = ({ items, untold, replay, start, end }: WebhookPage): boolean =>
-  items.length === 0 && untold.length === 0 && replay === undefined && start === end
+  items.length === 0 &&
+  untold.length === 0 &&
+  (replay === undefined || replay.error !== undefined) &&
+  start === end
 
 const isStopped = ({ health }: Sent, now: DateTime): boolean =>
   health.disabled !== undefined || (health.restsUntil !== undefined && health.restsUntil > now)
@@ -309,12 +314,17 @@ const backlogOf = (chain: readonly WebhookItem[], tried: readonly Tried[]): Back
   return change
 }
 
+/** When a replay is read again that could not be: a statement that takes too long must not be made every few seconds. */
+const READS_AGAIN = Duration.fromObject({ minutes: 5 })
+
 /** A replay goes on at the first event that was not taken; after the last try it leaves that one as a gap. */
 const replayAfter = (
   replay: NonNullable<WebhookPage['replay']>,
   tried: readonly Tried[],
   now: DateTime,
 ): NonNullable<WebhookCommit['replay']> => {
+  if (replay.error !== undefined)
+    return { id: replay.id, gaps: [], cursor: replay.end, failedTries: replay.failedTries, at: now.plus(READS_AGAIN) }
   const resultOfItem = new Map(tried.map((one) => [one.item, one]))
   const isTaken = (item: WebhookItem): boolean => {
     const one = resultOfItem.get(item)
@@ -327,8 +337,7 @@ const replayAfter = (
   const common = { id: replay.id, gaps }
   if (head === undefined) return { ...common, cursor: replay.end, failedTries: 0, at: now }
   const at = resultOfItem.get(head)?.nextTry
-  const isSameHead = head === replay.items[0]
-  const failedTries =
-    at === undefined ? (isSameHead ? replay.failedTries : 0) : (isSameHead ? replay.failedTries : 0) + 1
+  const before = head === replay.items[0] ? replay.failedTries : 0
+  const failedTries = at === undefined || head.isProbe ? before : before + 1
   return { ...common, cursor: head.position - 1n, failedTries, at: at ?? now }
 }

@@ -1,6 +1,6 @@
 // The cron producer: dispatches due records, page by page, and stops while the queue is full. It decides nothing about
 // a consent. Losing the sweep, or running several at once, changes only when due records are found.
-import type { Duration } from 'luxon'
+import { Duration } from 'luxon'
 import { ANSWERS_LAST } from '../domain/answers-last.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
@@ -22,6 +22,9 @@ export interface SweepDeps {
   readonly queuedFor: Duration
 }
 
+/** The log of what was sent to webhooks is kept for so long. */
+export const WEBHOOK_TRIES_LAST = Duration.fromObject({ days: 30 })
+
 export type Swept = Record<RecordKind, number>
 
 /** Codes come first, because they are valid for five minutes only. */
@@ -35,6 +38,7 @@ export const sweep = (deps: SweepDeps) => async (): Promise<Outcome> => {
   const expired = await expireAttempts(deps)
   const swept = await dispatchKinds(deps, everyKind)
   await purgeAnswers(deps)
+  await purgeWebhookTries(deps)
   await deps.store.recordSweep()
   return done(
     `dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ` +
@@ -93,4 +97,14 @@ const expireAttempts = async ({ store, clock, pageSize }: SweepDeps): Promise<nu
 const purgeAnswers = async ({ store, clock, pageSize }: SweepDeps): Promise<void> => {
   const before = clock.now().minus(ANSWERS_LAST)
   for (;;) if ((await store.purgeAnswers(before, pageSize)) < pageSize) return
+}
+
+/** A log that grows is no reason to call a sweep failed: the next one deletes what is left. */
+const purgeWebhookTries = async ({ store, clock, log, pageSize }: SweepDeps): Promise<void> => {
+  const before = clock.now().minus(WEBHOOK_TRIES_LAST)
+  try {
+    for (;;) if ((await store.purgeWebhookTries(before, pageSize)) < pageSize) return
+  } catch (error) {
+    log.warn({ err: error }, 'old tries of webhooks could not be deleted: the next sweep tries again')
+  }
 }

@@ -9,6 +9,7 @@ import { type EndpointHealth, FAILURES_UNTIL_AWAY, isAway, probesFeed } from '..
 import { Prisma } from '../generated/prisma/client.ts'
 import { later } from './columns.ts'
 import type { Database } from './database.ts'
+import type { Dispatching } from './port.ts'
 import type { Secret } from '../secret.ts'
 import { instant } from './rows.ts'
 import type { Statements } from './statements.ts'
@@ -168,7 +169,7 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
     if (isAway(claim.health)) return readProbe(sql, claim, now)
     const waiting = await readBacklog(sql, claim, now, { limit })
     const fresh = await readFeed(sql, claim, limit)
-    const replay = await readReplay(sql, claim, now, limit)
+    const replay = await readReplay(sql, claim, now, { limit, isProbe: false })
     return { ...fresh, items: inTurn(fresh.items, waiting.items), untold: waiting.untold, replay }
   },
 
@@ -185,10 +186,13 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
       if (page.replay !== undefined) await moveReplay(tx, claim, page.replay)
       return { ...claim, secrets, health: page.health, fencingToken: claim.fencingToken + 1 }
     }),
+})
 
-  pruneDeliveries: async (before, limit) => sql.$executeRaw`
+export const webhookTryPurge = ({ sql }: Database): Pick<Dispatching, 'purgeWebhookTries'> => ({
+  purgeWebhookTries: async (before, limit) => sql.$executeRaw`
     DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(
-      SELECT id FROM webhook_deliveries WHERE at < ${before.toJSDate()} ORDER BY at LIMIT ${limit}))`,
+      SELECT id FROM webhook_deliveries WHERE at < ${before.toJSDate()} ORDER BY at LIMIT ${limit}::int
+      FOR UPDATE SKIP LOCKED))`,
 })
 
 /**
@@ -214,7 +218,7 @@ const readProbe = async (sql: Statements, claim: EndpointClaim, now: WebhookComm
   const waiting = await readBacklog(sql, claim, now, { limit: 1, probe: claim.health.failedInARow })
   if (waiting.items.length > 0 || waiting.untold.length > 0)
     return { ...waiting, start: fresh.start, end, replay: undefined }
-  const replay = asProbe.length > 0 ? undefined : await readReplay(sql, claim, now, 1)
+  const replay = asProbe.length > 0 ? undefined : await readReplay(sql, claim, now, { limit: 1, isProbe: true })
   return { ...fresh, items: asProbe, untold: [], replay }
 }
 
@@ -317,7 +321,7 @@ const readReplay = async (
   sql: Statements,
   { id, types }: EndpointClaim,
   now: WebhookCommit['now'],
-  limit: number,
+  { limit, isProbe }: { limit: number; isProbe: boolean },
 ): Promise<WebhookPage['replay']> => {
   const [replay] = await sql.$queryRaw<ReplayRow[]>`
     SELECT * FROM (
@@ -327,22 +331,31 @@ const readReplay = async (
   if (replay === undefined) return undefined
   // After a failure its event alone: what comes behind it would be sent again at each try.
   const size = replay.failed_tries > 0 ? 1 : limit
-  const rows = await sql.$queryRaw<EventRow[]>`
+  const { failed_tries: failedTries } = replay
+  const [cursor, last] = [BigInt(replay.cursor), BigInt(replay.last)]
+  // As of the feed: a replay of few events in a long time must not take longer than a statement may.
+  const until = cursor + BigInt(SCANNED) < last ? cursor + BigInt(SCANNED) : last
+  const read = sql.$queryRaw<EventRow[]>`
     SELECT ${eventColumns(Prisma.sql`'{}'::int[]`)} FROM ${FEED}
-    WHERE feed.position > ${replay.cursor}::bigint AND feed.position <= ${replay.last}::bigint
+    WHERE feed.position > ${cursor} AND feed.position <= ${until}
       AND event.at >= ${replay.from_at} AND event.at < ${replay.to_at}
       AND event.type = ANY(${storedTypesOf(types)}::text[])
       AND NOT EXISTS (SELECT FROM webhook_backlogs AS backlog WHERE backlog.endpoint_id = ${id}::uuid
         AND backlog.consent_id = event.consent_id AND backlog.seq <= event.seq)
     ORDER BY feed.position LIMIT ${size}`
-  const items = rows.map((row) => toItem(row, { source: 'replay' })).filter(isItem)
-  const end = BigInt(rows.length === size ? (rows.at(-1)?.position ?? replay.last) : replay.last)
-  const failedTries = replay.failed_tries
-  return {
-    id: replay.id,
-    failedTries,
-    items: items.map((item, index) => (index === 0 ? { ...item, failedTries } : item)),
-    end,
+  try {
+    const rows = await read
+    const items = rows.map((row) => toItem(row, { source: 'replay', isProbe })).filter(isItem)
+    const end = rows.length === size ? BigInt(rows.at(-1)?.position ?? until) : until
+    return {
+      id: replay.id,
+      failedTries,
+      items: items.map((item, index) => (index === 0 ? { ...item, failedTries } : item)),
+      end,
+    }
+  } catch (error) {
+    // What is new must not wait for a replay that fails.
+    return { id: replay.id, failedTries, items: [], end: cursor, error }
   }
 }
 
@@ -427,6 +440,9 @@ const moveReplay = async (
   claim: EndpointClaim,
   { id, cursor, failedTries, at, gaps }: NonNullable<WebhookCommit['replay']>,
 ): Promise<void> => {
+  const [still] = await tx.$queryRaw<unknown[]>`SELECT FROM webhook_replays WHERE id = ${id}::uuid FOR UPDATE`
+  // Cancelled meanwhile.
+  if (still === undefined) return
   for (const gap of gaps)
     await tx.$executeRaw`
       INSERT INTO webhook_backlogs (endpoint_id, consent_id, gaps)

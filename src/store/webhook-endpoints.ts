@@ -163,6 +163,14 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
     return { events: found.events }
   },
 
+  cancelReplays: async (id) => {
+    if (!isId(id)) return undefined
+    const [found] = await db.sql.$queryRaw<{ cancelled: number }[]>`
+      WITH cancelled AS (DELETE FROM webhook_replays WHERE endpoint_id = ${id}::uuid RETURNING id)
+      SELECT (SELECT count(*)::int FROM cancelled) AS cancelled FROM webhook_endpoints WHERE id = ${id}::uuid`
+    return found?.cancelled
+  },
+
   listDeliveries: async ({ endpointId, failedOnly, limit }) => {
     if (endpointId !== undefined && !isId(endpointId)) return []
     const of = endpointId === undefined ? Prisma.empty : Prisma.sql`AND log.endpoint_id = ${endpointId}::uuid`

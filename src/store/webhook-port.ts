@@ -52,7 +52,10 @@ export interface WebhookPage {
         readonly id: string
         readonly failedTries: number
         readonly items: readonly WebhookItem[]
+        /** Where its cursor stands when all of `items` are dealt with. */
         readonly end: bigint
+        /** Why its events could not be read; the rest of the page is as it should be. */
+        readonly error?: unknown
       }
     | undefined
 }
@@ -125,8 +128,6 @@ export interface WebhookDelivering {
    * StaleClaim where the claim was lost, or the page was committed before.
    */
   commitPage(claim: EndpointClaim, page: WebhookCommit): Promise<EndpointClaim>
-  /** Deletes up to `limit` tries older than `before`; returns how many. */
-  pruneDeliveries(before: DateTime, limit: number): Promise<number>
 }
 
 export interface Endpoint {
@@ -179,6 +180,8 @@ export interface WebhookAdministration {
     id: string,
     time: { readonly from: DateTime; readonly to: DateTime; readonly now: DateTime },
   ): Promise<{ readonly events: number } | undefined>
+  /** Ends all replays of an endpoint; returns how many. Undefined if there is no such endpoint. */
+  cancelReplays(id: string): Promise<number | undefined>
   /** The newest first. */
   listDeliveries(filter: {
     readonly endpointId?: string | undefined

@@ -89,6 +89,7 @@ describe('what there is not is refused', () => {
     ['enable', nobody],
     ['rotate-secret', nobody],
     ['replay', nobody, '--from', '1d'],
+    ['cancel-replays', nobody],
     ['remove', 'no id at all'],
   ])('%s of an endpoint that does not exist: exit code 1', async (...args) => {
     const { code, stderr } = await webhooks(...args)
@@ -133,6 +134,7 @@ describe('what there is not is refused', () => {
 test('a replay and the log of tries, of what is there', async () => {
   const id = String((await asJson('add', URL))['id'])
   expect(await asJson('replay', id, '--from', '2026-01-01')).toMatchObject({ result: 'unchanged', events: 0 })
+  expect(await asJson('cancel-replays', id)).toMatchObject({ result: 'unchanged' })
   const consent = '11111111-1111-4111-8111-111111111111'
   await asOwner(
     url,

@@ -3,7 +3,8 @@ import { Duration } from 'luxon'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DISABLED_AFTER, FAILURES_UNTIL_AWAY, webhookDelays } from '../../src/domain/webhook-retries.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
-import { DELIVERIES_KEPT, deliverWebhooks } from '../../src/processors/deliver-webhooks.ts'
+import { deliverWebhooks } from '../../src/processors/deliver-webhooks.ts'
+import { sweep, WEBHOOK_TRIES_LAST } from '../../src/processors/sweep.ts'
 import { sequenceEvents } from '../../src/store/event-sequencer.ts'
 import type { EventType } from '../../src/store/events.ts'
 import { webhookDelivering } from '../../src/store/webhook-deliveries.ts'
@@ -653,6 +654,87 @@ describe('a replay', () => {
   })
 })
 
+describe('a long replay', () => {
+  const aReplay = async () => {
+    const { receiver, id } = await anEndpoint(['consent.lapsed', 'consent.renewed'])
+    const consent = await aConsent()
+    world.clock.advance({ days: 100 })
+    const at = world.clock.now().toJSDate()
+    await world.db.prisma.$executeRaw`
+      INSERT INTO events (consent_id, seq, type, at, actor, hash)
+      SELECT ${consent.id}::uuid, seq, CASE WHEN seq = 12000 THEN 'consent.lapsed' ELSE 'token.replaced' END, ${at},
+        'system', repeat('0', 64)
+      FROM generate_series(1, 12000) AS seq`
+    await sequenceEvents(world.db, 20_000)
+    await aCourier().deliver()
+    receiver.received.length = 0
+    const now = world.clock.now()
+    const requested = await endpoints.requestReplay(id, {
+      from: now.minus({ hours: 1 }),
+      to: now.plus({ hours: 1 }),
+      now,
+    })
+    expect(requested).toEqual({ events: 1 })
+    // As if it had begun with the first of many that the endpoint does not want.
+    await world.db.prisma.$executeRaw`UPDATE webhook_replays SET cursor = last - 12000`
+    return { receiver, id, consent }
+  }
+
+  test('is read a part at a time, however few events of it are wanted', async () => {
+    const { receiver, id, consent } = await aReplay()
+    const [before] = await world.db.prisma.webhookReplay.findMany({ where: { endpointId: id } })
+    const seen: bigint[] = []
+    const counting = {
+      ...store,
+      readPage: async (...given: Parameters<typeof store.readPage>) => {
+        const page = await store.readPage(...given)
+        if (page.replay !== undefined) seen.push(page.replay.end - before!.cursor)
+        return page
+      },
+    }
+    await aCourier({ store: counting }).deliver()
+    expect(seen).toEqual([5_000n, 10_000n, 12_000n])
+    expect(receiver.sequencesOf(consent.id)).toEqual([12_000])
+    expect((await endpoint(id)).replays).toBe(0)
+  })
+
+  test('one that cannot be read holds up nothing that is new, and is tried again', async () => {
+    const { receiver, id, consent } = await aReplay()
+    const { sql } = world.db
+    let failures = 0
+    const broken = webhookDelivering({
+      ...world.db,
+      sql: {
+        ...sql,
+        $queryRaw: async (text, ...values) => {
+          if (!('raw' in text) || !text.join('').includes('event.at >=')) return sql.$queryRaw(text, ...values)
+          failures += 1
+          throw new TransientError('database-unavailable')
+        },
+      },
+    })
+    const other = await aConsent()
+    await happens(other.id, 'consent.renewed')
+    await aCourier({ store: broken }).deliver()
+    await aCourier({ store: broken }).deliver()
+    expect(receiver.sequencesOf(other.id)).toEqual([1])
+    expect(failures).toBe(1)
+    world.clock.advance({ minutes: 6 })
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([12_000])
+  })
+
+  test('is cancelled, also while a page of it is under way', async () => {
+    const { receiver, id } = await aReplay()
+    receiver.answer = (response, received) =>
+      void endpoints.cancelReplays(id).then(() => status(200)(response, received))
+    await aCourier().deliver()
+    expect(await endpoint(id)).toMatchObject({ replays: 0, behind: 0 })
+    expect(await endpoints.cancelReplays(id)).toBe(0)
+    expect(await endpoints.cancelReplays('00000000-0000-4000-8000-000000000000')).toBeUndefined()
+  })
+})
+
 describe('a death between sending and recording', () => {
   test('sends again, with the same ids and bodies, and loses nothing', async () => {
     const { receiver, id } = await anEndpoint()
@@ -798,17 +880,51 @@ test('an endpoint whose secret does not decrypt gets nothing, and holds up no ot
   expect(await endpoint(broken.id)).toMatchObject({ behind: 1, status: 'enabled' })
 })
 
-test('the log of tries is kept for thirty days', async () => {
+test('the log of tries is kept for thirty days, and a sweep deletes what is older, with endpoints or without', async () => {
   const { id } = await anEndpoint()
   const consent = await aConsent()
   await happens(consent.id, 'renewal.opened')
   await aCourier().deliver()
-  world.clock.advance({ days: DELIVERIES_KEPT.as('days'), minutes: -1 })
-  await aCourier().deliver()
+  await endpoints.removeEndpoint(id)
+  const sweeps = async (over: Partial<typeof world.store> = {}) =>
+    sweep({
+      store: { ...world.store, ...over },
+      queue: { add: async () => undefined, countWaiting: async () => 0 },
+      clock: world.clock,
+      log: silent,
+      pageSize: 1_000,
+      maxWaiting: 1_000,
+      queuedFor: Duration.fromObject({ minutes: 10 }),
+    })()
+  world.clock.advance({ days: WEBHOOK_TRIES_LAST.as('days'), minutes: -1 })
+  await sweeps()
   expect(await tries(id)).toHaveLength(1)
   world.clock.advance({ minutes: 2 })
-  await aCourier().deliver()
+  // One that fails holds up neither the sweep nor webhooks.
+  const failing = async (): Promise<number> => {
+    throw new TransientError('database-unavailable')
+  }
+  expect(await sweeps({ purgeWebhookTries: failing })).toMatchObject({ kind: 'done' })
+  expect(await tries(id)).toHaveLength(1)
+  await sweeps()
   expect(await tries(id)).toEqual([])
+})
+
+test('sixteen endpoints ask the database four at a time', async () => {
+  for (let index = 0; index < 16; index += 1) await anEndpoint()
+  await happens((await aConsent()).id, 'renewal.opened')
+  let [running, most] = [0, 0]
+  const counted = <Given extends unknown[], Result>(call: (...given: Given) => Promise<Result>) =>
+    async (...given: Given): Promise<Result> => {
+      running += 1
+      most = Math.max(most, running)
+      return call(...given).finally(() => (running -= 1))
+    }
+  await aCourier({
+    store: { ...store, readPage: counted(store.readPage), commitPage: counted(store.commitPage) },
+  }).deliver()
+  expect(most).toBe(4)
+  expect(await world.db.prisma.webhookDelivery.count()).toBe(16)
 })
 
 test('there are as many endpoints as one process serves at once, and no two with one address', async () => {
