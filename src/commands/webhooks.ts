@@ -3,10 +3,11 @@ import { Argument, InvalidArgumentError } from '@commander-js/extra-typings'
 import type { DateTime } from 'luxon'
 import { requiresHttps } from '../config.ts'
 import { parseDuration } from '../config/durations.ts'
+import { MAX_ENDPOINTS } from '../domain/webhook-limits.ts'
 import { webhookTypes } from '../domain/webhook-types.ts'
 import { isoOf } from '../presentation/consent-json.ts'
 import { webhookAdministration } from '../store/webhook-endpoints.ts'
-import { type Endpoint, type LoggedTry, MAX_ENDPOINTS } from '../store/webhook-port.ts'
+import type { Endpoint, LoggedTry } from '../store/webhook-port.ts'
 import { urlProblem } from '../webhooks/public-address.ts'
 import { newWebhookSecret } from '../webhooks/signature.ts'
 import {
@@ -82,10 +83,11 @@ export const define: Define = (command, { terminal, exits }) =>
     .description(
       `add URL           Adds an endpoint, which is told of what happens from now on, and prints its secret: once, here.
 list              Shows the endpoints, and what waits for each.
-remove ID         Removes an endpoint, its secrets and what waits for it. The log of its deliveries stays.
+remove ID         Removes an endpoint, its secrets and what waits for it. What is on its way ends within half a
+                  minute. The log of its deliveries stays.
 rotate-secret ID  Makes another secret and prints it. Both sign until --overlap is over (24h by default).
 enable ID         Takes up an endpoint that was disabled (410, or three days without a success). What waited is
-                  sent at once.
+                  sent within a minute.
 replay ID         Sends the events of a time again, with the ids that they had: --from (needed) and --to (now by
                   default). What is new is sent beside it.
 cancel-replays ID Ends the replays of an endpoint that are not done yet.
@@ -263,7 +265,7 @@ const enable = async (
 ): Promise<number> => {
   const answer = (await webhookAdministration(db).enableEndpoint(id, clock.now())) ?? noSuchEndpoint()
   return answer === 'enabled'
-    ? say(terminal, options, 'done', 'enabled: what waited is sent at once')
+    ? say(terminal, options, 'done', 'enabled: what waited is sent within a minute')
     : say(terminal, options, 'unchanged', 'it is enabled already')
 }
 

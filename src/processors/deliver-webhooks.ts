@@ -1,7 +1,9 @@
 // Delivers the feed's events to webhooks: each endpoint in a course of its own, so that none waits for another, and
 // each consent in its own order. What is due stands in the database; what was sent and not recorded is sent again.
+import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
+import { MAX_ENDPOINTS } from '../domain/webhook-limits.ts'
 import { webhookBody, webhookId } from '../domain/webhook-message.ts'
 import {
   type EndpointHealth,
@@ -17,7 +19,6 @@ import {
   type BacklogChange,
   type DeliveryResult,
   type EndpointClaim,
-  MAX_ENDPOINTS,
   type WebhookCommit,
   type WebhookDelivering,
   type WebhookItem,
@@ -80,7 +81,7 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
     const run = serveEndpoint({ ...deps, store: inTurns }, claim, { leasedAt, signal: stopping.signal })
       .catch((error: unknown) => {
         // Its lease is not released: the endpoint is taken up again when it has run out.
-        if (error instanceof StaleClaim) log.info({ endpoint_id: claim.id }, 'another process has taken over a webhook')
+        if (error instanceof StaleClaim) log.info({ endpoint_id: claim.id }, 'an endpoint of webhooks was removed')
         else log.warn({ endpoint_id: claim.id, err: error }, 'a webhook could not be served: it is taken up again')
       })
       // One that hung past its lease may have been taken up again meanwhile.
@@ -108,6 +109,15 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
   }
 }
 
+const unlessLost = (error: unknown): undefined => {
+  if (!(error instanceof StaleClaim)) throw error
+}
+
+const lostBecause = {
+  removed: 'an endpoint of webhooks was removed while it was served',
+  changed: 'an endpoint of webhooks was taken over, or enabled, while it was served',
+} as const
+
 /** Serves one endpoint until nothing is due, it wants a rest, or the process stops. */
 const serveEndpoint = async (
   deps: DeliverWebhooksDeps,
@@ -131,10 +141,16 @@ const serveEndpoint = async (
     const served = claim
     // From before it is asked for: the lease begins within the statement, at a moment that only the database knows.
     leasedAt = performance.now()
-    claim = await persist(
+    const next = await persist(
       async () => store.commitPage(served, { ...commit, release: isDone }),
       AbortSignal.timeout(RECORDS_FOR_MS),
-    )
+    ).catch(unlessLost)
+    if (next === undefined) {
+      const why = await store.logLostTries(served, commit.tries)
+      log.info({ endpoint_id: claim.id }, lostBecause[why])
+      return
+    }
+    claim = next
     for (const { result } of commit.tries) deps.record(result)
     for (const { consentId, seq } of commit.tries.filter(({ result }) => result === 'given-up'))
       log.warn({ endpoint_id: claim.id, consent_id: consentId, seq }, 'a webhook was given up after its last try')
@@ -239,6 +255,7 @@ const sendOne = async (
     result,
     nextTry,
     log: {
+      id: randomUUID(),
       webhookId: id,
       consentId,
       seq,

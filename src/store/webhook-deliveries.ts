@@ -160,6 +160,13 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
     })
   },
 
+  // A try that the page's commit has logged already, although its answer was lost, is not logged twice.
+  logLostTries: async (claim, tries) => {
+    if (tries.length > 0) await logTries(sql, claim, tries)
+    const found = await sql.$queryRaw<unknown[]>`SELECT FROM webhook_endpoints WHERE id = ${claim.id}::uuid`
+    return found.length > 0 ? 'changed' : 'removed'
+  },
+
   releaseEndpoint: async ({ id, fencingToken }) => {
     await sql.$executeRaw`
       UPDATE webhook_endpoints SET lease_until = NULL WHERE id = ${id}::uuid AND fencing_token = ${fencingToken}`
@@ -387,15 +394,16 @@ const moveEndpoint = async (
 const logTries = async (tx: Statements, { id }: EndpointClaim, tries: readonly WebhookTry[]): Promise<void> => {
   const column = <Value>(read: (one: WebhookTry) => Value): Value[] => tries.map(read)
   await tx.$executeRaw`
-    INSERT INTO webhook_deliveries (endpoint_id, webhook_id, consent_id, seq, type, at, result, attempt, status_code,
-      detail, took_ms, is_replay)
+    INSERT INTO webhook_deliveries (endpoint_id, id, webhook_id, consent_id, seq, type, at, result, attempt,
+      status_code, detail, took_ms, is_replay)
     SELECT ${id}::uuid, *
-    FROM unnest(${column(({ webhookId }) => webhookId)}::text[],
+    FROM unnest(${column((one) => one.id)}::uuid[], ${column(({ webhookId }) => webhookId)}::text[],
       ${column(({ consentId }) => consentId)}::uuid[], ${column(({ seq }) => seq)}::int[],
       ${column(({ type }) => type)}::text[], ${column(({ at }) => at.toJSDate())}::timestamptz[],
       ${column(({ result }) => result)}::text[], ${column(({ attempt }) => attempt)}::int[],
       ${column(({ statusCode }) => statusCode ?? null)}::int[], ${column(({ detail }) => detail ?? null)}::text[],
-      ${column(({ tookMs }) => tookMs)}::int[], ${column(({ isReplay }) => isReplay)}::boolean[])`
+      ${column(({ tookMs }) => tookMs)}::int[], ${column(({ isReplay }) => isReplay)}::boolean[])
+    ON CONFLICT DO NOTHING`
 }
 
 /**

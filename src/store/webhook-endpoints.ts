@@ -1,13 +1,14 @@
 // How operators look after the endpoints of webhooks: add, list, rotate, enable, replay, remove. Each is one statement
 // or one transaction.
 import { randomUUID } from 'node:crypto'
+import { MAX_ENDPOINTS } from '../domain/webhook-limits.ts'
 import { storedTypesOf } from '../domain/webhook-types.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
 import { sequenceEvents } from './event-sequencer.ts'
 import { isId } from './ids.ts'
 import { instant } from './rows.ts'
-import { type DeliveryResult, type Endpoint, MAX_ENDPOINTS, type WebhookAdministration } from './webhook-port.ts'
+import type { DeliveryResult, Endpoint, WebhookAdministration } from './webhook-port.ts'
 import { webhookSecretCell } from './webhook-secrets.ts'
 
 interface EndpointRow {

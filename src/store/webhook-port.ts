@@ -74,6 +74,8 @@ export interface BacklogChange {
 export type DeliveryResult = 'delivered' | 'failed' | 'given-up'
 
 export interface WebhookTry {
+  /** Made where the request is sent. */
+  readonly id: string
   readonly webhookId: string
   readonly consentId: string
   readonly seq: number
@@ -118,6 +120,11 @@ export interface WebhookDelivering {
   hasEndpoints(): Promise<boolean>
   /** Claims up to `limit` endpoints that have something due and that no other process is working on. */
   claimEndpoints(now: DateTime, limit: number, lease: Duration): Promise<readonly EndpointClaim[]>
+  /**
+   * Logs what was sent under a claim that was lost meanwhile: the requests have been made all the same. Answers why it
+   * was lost: the endpoint was removed, or another process or an operator has changed it.
+   */
+  logLostTries(claim: EndpointClaim, tries: readonly WebhookTry[]): Promise<'removed' | 'changed'>
   /** Gives back what was claimed and not begun. */
   releaseEndpoint(claim: EndpointClaim): Promise<void>
   /** What is due, at most `limit` events each of the feed, of the backlog and of a replay. */
@@ -152,7 +159,6 @@ export interface Endpoint {
 
 export interface LoggedTry extends WebhookTry {
   readonly endpointId: string
-  readonly id: string
   /** Undefined once the consent is gone. */
   readonly credentialsId: string | undefined
 }
@@ -190,6 +196,3 @@ export interface WebhookAdministration {
   }): Promise<readonly LoggedTry[]>
   countDisabled(): Promise<number>
 }
-
-/** As many as one process serves at once, so that none ever waits for another. */
-export const MAX_ENDPOINTS = 16

@@ -762,7 +762,7 @@ describe('a death between sending and recording', () => {
     await dead
   })
 
-  test('a process whose claim was taken over records nothing', async () => {
+  test('a process whose claim was taken over moves nothing, and logs what it has sent', async () => {
     const { receiver, id } = await anEndpoint()
     await happens((await aConsent()).id, 'renewal.opened')
     receiver.answer = (response, received) => {
@@ -773,11 +773,23 @@ describe('a death between sending and recording', () => {
     }
     await aCourier().deliver()
     expect(await endpoint(id)).toMatchObject({ behind: 1 })
-    expect(await tries(id)).toEqual([])
+    expect(await tries(id)).toMatchObject([{ seq: 1, result: 'delivered' }])
     receiver.answer = status(200)
     await aCourier().deliver()
     expect(receiver.received.map((one) => one.sequence)).toEqual([1, 1])
-    expect(await tries(id)).toHaveLength(1)
+    expect(await tries(id)).toHaveLength(2)
+  })
+
+  test('an endpoint that is removed while it is served: what was sent is logged, and the log says why it ends', async () => {
+    const { receiver, id } = await anEndpoint()
+    await happens((await aConsent()).id, 'renewal.opened')
+    receiver.answer = (response, received) =>
+      void endpoints.removeEndpoint(id).then(() => status(200)(response, received))
+    const said: unknown[] = []
+    const log = { ...silent, info: (_: object, text: string) => said.push(text) } as typeof silent
+    await aCourier({ log }).deliver()
+    expect(await tries(id)).toMatchObject([{ seq: 1, result: 'delivered' }])
+    expect(said).toEqual(['an endpoint of webhooks was removed while it was served'])
   })
 
   test('two workers at once: each event once', async () => {
