@@ -192,6 +192,7 @@ const endpointJson = (endpoint: Endpoint) => ({
   status: endpoint.status,
   disabled_reason: endpoint.disabledReason ?? null,
   disabled_at: isoOf(endpoint.disabledAt),
+  is_away: endpoint.isAway,
   failing_since: isoOf(endpoint.failingSince),
   rests_until: isoOf(endpoint.restsUntil),
   delivered_at: isoOf(endpoint.deliveredAt),
@@ -202,6 +203,11 @@ const endpointJson = (endpoint: Endpoint) => ({
   replays: endpoint.replays,
 })
 
+const statusOf = ({ status, disabledReason, isAway }: Endpoint): string => {
+  if (status === 'disabled') return `disabled (${disabledReason})`
+  return isAway ? 'away' : status
+}
+
 const list = async (terminal: Terminal, { db }: Opened<never>, options: Options): Promise<number> => {
   const endpoints = await webhookAdministration(db).listEndpoints()
   if (options.json) {
@@ -210,7 +216,7 @@ const list = async (terminal: Terminal, { db }: Opened<never>, options: Options)
   }
   const rows = endpoints.map((endpoint) => [
     endpoint.id,
-    endpoint.status === 'disabled' ? `disabled (${endpoint.disabledReason})` : endpoint.status,
+    statusOf(endpoint),
     dateText(endpoint.deliveredAt),
     dateText(endpoint.failingSince),
     endpoint.behind.toLocaleString('en'),

@@ -18,15 +18,19 @@ export const webhookDelays: readonly Duration[] = [
   after({ hours: 20, minutes: 25 }),
 ]
 
+/** The same in a replay, where it holds up all that comes behind it: four tries in about half an hour. */
+export const replayDelays: readonly Duration[] = webhookDelays.slice(0, 3)
+
 /**
  * When an event is tried again after so many failed tries; undefined: it is given up. `key` decides the jitter. Never
  * earlier than the endpoint asked for (`Retry-After`, milliseconds).
  */
 export const nextWebhookTry = (
   failedTries: number,
-  { now, key, retryAfterMs = 0 }: { now: DateTime; key: string; retryAfterMs?: number | undefined },
+  given: { now: DateTime; key: string; retryAfterMs?: number | undefined; isReplay?: boolean },
 ): DateTime | undefined => {
-  const delay = webhookDelays[failedTries - 1]
+  const { now, key, retryAfterMs = 0, isReplay = false } = given
+  const delay = (isReplay ? replayDelays : webhookDelays)[failedTries - 1]
   if (delay === undefined) return undefined
   return now.plus(Math.max(withJitter(delay, `${key} ${failedTries}`).toMillis(), retryAfterMs))
 }

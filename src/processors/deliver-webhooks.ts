@@ -163,10 +163,7 @@ const serveEndpoint = async (
 
 /** A page without an event may still have taken the cursor on, over what the endpoint does not want. */
 const isEmpty = ({ items, untold, replay, start, end }: WebhookPage): boolean =>
-  items.length === 0 &&
-  untold.length === 0 &&
-  (replay === undefined || replay.error !== undefined) &&
-  start === end
+  items.length === 0 && untold.length === 0 && (replay === undefined || replay.error !== undefined) && start === end
 
 const isStopped = ({ health }: Sent, now: DateTime): boolean =>
   health.disabled !== undefined || (health.restsUntil !== undefined && health.restsUntil > now)
@@ -249,7 +246,12 @@ const sendOne = async (
       ? undefined
       : result.kind === 'gone' || isProbe
         ? (dueAt ?? now)
-        : nextWebhookTry(failed, { now, key: `${claim.id} ${id}`, retryAfterMs: result.retryAfterMs })
+        : nextWebhookTry(failed, {
+            now,
+            key: `${claim.id} ${id}`,
+            retryAfterMs: result.retryAfterMs,
+            isReplay: source === 'replay',
+          })
   return {
     item,
     result,
@@ -331,27 +333,33 @@ const backlogOf = (chain: readonly WebhookItem[], tried: readonly Tried[]): Back
   return change
 }
 
-/** When a replay is read again that could not be: a statement that takes too long must not be made every few seconds. */
+/** When a replay that could not be read is read again: a statement that takes too long must not come every few seconds. */
 const READS_AGAIN = Duration.fromObject({ minutes: 5 })
 
-/** A replay goes on at the first event that was not taken; after the last try it leaves that one as a gap. */
+/** A replay goes on at the first event that was not taken; after its last try it passes that one over. */
 const replayAfter = (
   replay: NonNullable<WebhookPage['replay']>,
   tried: readonly Tried[],
   now: DateTime,
 ): NonNullable<WebhookCommit['replay']> => {
   if (replay.error !== undefined)
-    return { id: replay.id, gaps: [], cursor: replay.end, failedTries: replay.failedTries, at: now.plus(READS_AGAIN) }
+    return {
+      id: replay.id,
+      delivered: [],
+      cursor: replay.end,
+      failedTries: replay.failedTries,
+      at: now.plus(READS_AGAIN),
+    }
   const resultOfItem = new Map(tried.map((one) => [one.item, one]))
   const isTaken = (item: WebhookItem): boolean => {
     const one = resultOfItem.get(item)
     return one !== undefined && (one.result.kind === 'delivered' || one.nextTry === undefined)
   }
-  const gaps = replay.items
-    .filter((item) => isTaken(item) && resultOfItem.get(item)?.result.kind !== 'delivered')
+  const delivered = replay.items
+    .filter((item) => resultOfItem.get(item)?.result.kind === 'delivered')
     .map(({ event: { consentId, seq } }) => ({ consentId, seq }))
   const head = replay.items.find((item) => !isTaken(item))
-  const common = { id: replay.id, gaps }
+  const common = { id: replay.id, delivered }
   if (head === undefined) return { ...common, cursor: replay.end, failedTries: 0, at: now }
   const at = resultOfItem.get(head)?.nextTry
   const before = head === replay.items[0] ? replay.failedTries : 0

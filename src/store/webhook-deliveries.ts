@@ -446,18 +446,32 @@ const nextWaiting = async (
 const moveReplay = async (
   tx: Statements,
   claim: EndpointClaim,
-  { id, cursor, failedTries, at, gaps }: NonNullable<WebhookCommit['replay']>,
+  { id, cursor, failedTries, at, delivered }: NonNullable<WebhookCommit['replay']>,
 ): Promise<void> => {
   const [still] = await tx.$queryRaw<unknown[]>`SELECT FROM webhook_replays WHERE id = ${id}::uuid FOR UPDATE`
   // Cancelled meanwhile.
   if (still === undefined) return
-  for (const gap of gaps)
-    await tx.$executeRaw`
-      INSERT INTO webhook_backlogs (endpoint_id, consent_id, gaps)
-      VALUES (${claim.id}::uuid, ${gap.consentId}::uuid, ARRAY[${gap.seq}::int])
-      ON CONFLICT (endpoint_id, consent_id) DO UPDATE SET gaps = webhook_backlogs.gaps || excluded.gaps`
+  if (delivered.length > 0) await closeGaps(tx, claim, delivered)
   await tx.$executeRaw`
     UPDATE webhook_replays SET cursor = ${cursor}, failed_tries = ${failedTries}, next_try_at = ${at.toJSDate()}
     WHERE id = ${id}::uuid`
   await tx.$executeRaw`DELETE FROM webhook_replays WHERE id = ${id}::uuid AND cursor >= last`
+}
+
+/** What a replay has delivered is a gap no more: the consent's next event must not name it. */
+const closeGaps = async (
+  tx: Statements,
+  { id }: EndpointClaim,
+  delivered: NonNullable<WebhookCommit['replay']>['delivered'],
+): Promise<void> => {
+  const [consents, seqs] = [delivered.map(({ consentId }) => consentId), delivered.map(({ seq }) => seq)]
+  const closed = await tx.$executeRaw`
+    UPDATE webhook_backlogs AS backlog SET gaps = ARRAY(
+      SELECT gap FROM unnest(backlog.gaps) AS gap WHERE NOT EXISTS (
+        SELECT FROM unnest(${consents}::uuid[], ${seqs}::int[]) AS told(consent_id, seq)
+        WHERE told.consent_id = backlog.consent_id AND told.seq = gap) ORDER BY gap)
+    WHERE endpoint_id = ${id}::uuid AND consent_id = ANY(${consents}::uuid[]) AND gaps <> '{}'`
+  if (closed > 0)
+    await tx.$executeRaw`
+      DELETE FROM webhook_backlogs WHERE endpoint_id = ${id}::uuid AND seq IS NULL AND gaps = '{}'`
 }

@@ -2,6 +2,7 @@
 // or one transaction.
 import { randomUUID } from 'node:crypto'
 import { MAX_ENDPOINTS } from '../domain/webhook-limits.ts'
+import { isAway } from '../domain/webhook-retries.ts'
 import { storedTypesOf } from '../domain/webhook-types.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
@@ -18,6 +19,7 @@ interface EndpointRow {
   readonly status: Endpoint['status']
   readonly disabled_reason: string | null
   readonly disabled_at: Date | null
+  readonly failed_in_a_row: number
   readonly failing_since: Date | null
   readonly rests_until: Date | null
   readonly delivered_at: Date | null
@@ -37,6 +39,7 @@ const toEndpoint = (row: EndpointRow): Endpoint => ({
   status: row.status,
   disabledReason: row.disabled_reason ?? undefined,
   disabledAt: maybe(row.disabled_at),
+  isAway: isAway({ failedInARow: row.failed_in_a_row }),
   failingSince: maybe(row.failing_since),
   restsUntil: maybe(row.rests_until),
   deliveredAt: maybe(row.delivered_at),
@@ -196,6 +199,18 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
       tookMs: row.took_ms,
       isReplay: row.is_replay,
     }))
+  },
+
+  // Of each endpoint the first event behind its cursor: the feed's places are in the order of commits.
+  countBehind: async (before) => {
+    const [counted] = await db.sql.$queryRaw<{ count: number }[]>`
+      SELECT count(*)::int AS count FROM webhook_endpoints AS endpoint
+      CROSS JOIN LATERAL (
+        SELECT consent_id, seq FROM event_positions WHERE position > endpoint.cursor ORDER BY position LIMIT 1
+      ) AS next
+      JOIN events AS event ON event.consent_id = next.consent_id AND event.seq = next.seq
+      WHERE endpoint.status = 'enabled' AND event.at < ${before.toJSDate()}`
+    return counted?.count ?? 0
   },
 
   countDisabled: async () => {

@@ -102,14 +102,14 @@ export interface WebhookCommit {
   readonly isBack: boolean
   readonly backlogs: readonly BacklogChange[]
   readonly tries: readonly WebhookTry[]
-  /** `gaps`: events that were given up. `at`: when the replay goes on. */
+  /** `delivered`: events that are gaps no more. `at`: when the replay goes on. */
   readonly replay:
     | {
         readonly id: string
         readonly cursor: bigint
         readonly failedTries: number
         readonly at: DateTime
-        readonly gaps: readonly { readonly consentId: string; readonly seq: number }[]
+        readonly delivered: readonly { readonly consentId: string; readonly seq: number }[]
       }
     | undefined
   readonly release: boolean
@@ -144,6 +144,8 @@ export interface Endpoint {
   readonly status: 'enabled' | 'disabled'
   readonly disabledReason: string | undefined
   readonly disabledAt: DateTime | undefined
+  /** It fails at everything: one event at a time is tried. */
+  readonly isAway: boolean
   readonly failingSince: DateTime | undefined
   readonly restsUntil: DateTime | undefined
   readonly deliveredAt: DateTime | undefined
@@ -195,4 +197,6 @@ export interface WebhookAdministration {
     readonly limit: number
   }): Promise<readonly LoggedTry[]>
   countDisabled(): Promise<number>
+  /** Endpoints that are enabled and have not passed an event that happened before this instant. */
+  countBehind(before: DateTime): Promise<number>
 }

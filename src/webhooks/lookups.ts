@@ -1,6 +1,6 @@
-// Looks names up for webhooks, and leaves room for others: Node looks names up in threads, no more than two at once for
-// the whole process (libuv gives slow work half of its four), and a lookup that has begun cannot be cut off. So two names
-// whose servers do not answer would keep the provider's name, and with it every renewal, waiting.
+// Looks names up for webhooks, and leaves room for others: Node looks names up in threads, no more than two at once
+// for the whole process (libuv gives slow work half of its four), and a lookup that has begun cannot be cut off. So two
+// names whose servers do not answer would keep the provider's name, and with it every renewal, waiting.
 import type { Address, Resolve } from './public-address.ts'
 
 /** The same lookup, until `signal` is aborted: then it rejects, and does not wait in the queue any longer. */

@@ -230,7 +230,11 @@ export const webhookSender = (options: SenderOptions): SendWebhook => {
       return { ...(await Promise.race([send(), cut])), failure: undefined, tookMs: tookMs() }
     } catch (error) {
       if (answered !== undefined) return { ...answered, failure: undefined, tookMs: tookMs() }
-      const failure = stopping.aborted ? 'stopped' : over.aborted ? 'timed-out' : failureOf(error, viaProxy !== undefined)
+      const failure = stopping.aborted
+        ? 'stopped'
+        : over.aborted
+          ? 'timed-out'
+          : failureOf(error, viaProxy !== undefined)
       return { status: undefined, failure, retryAfterMs: undefined, tookMs: tookMs() }
     }
   }

@@ -31,6 +31,7 @@ describe('an endpoint', () => {
         status: 'enabled',
         disabled_reason: null,
         disabled_at: null,
+        is_away: false,
         failing_since: null,
         rests_until: null,
         delivered_at: null,

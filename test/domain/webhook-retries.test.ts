@@ -10,6 +10,7 @@ import {
   isAway,
   nextWebhookTry,
   probesFeed,
+  replayDelays,
   resultOf,
   webhookDelays,
 } from '../../src/domain/webhook-retries.ts'
@@ -36,6 +37,13 @@ describe('the tries of an event', () => {
       expect(new Set(drawn).size).toBeGreaterThan(50)
       expect(hoursUntil(index + 1, 'event 1')).toBe(drawn[1])
     }
+  })
+
+  test('are four in a replay, within the hour', () => {
+    const minutes = replayDelays.reduce((sum, delay) => sum + delay.as('minutes'), 0)
+    expect(minutes).toBeLessThan(60)
+    const next = (failed: number) => nextWebhookTry(failed, { now, key: 'a', isReplay: true })
+    expect([next(3), next(4)]).toEqual([expect.any(DateTime), undefined])
   })
 
   test('Retry-After delays a try, and never hastens it', () => {
@@ -139,8 +147,7 @@ describe('the health of an endpoint', () => {
 
   test('what was on its way when it went away is no probe', () => {
     let health: EndpointHealth = { ...failing, failedInARow: FAILURES_UNTIL_AWAY - 1 }
-    for (let count = 0; count < 8; count += 1)
-      health = healthAfter(health, failed, { now, key: 'e', isProbe: false })
+    for (let count = 0; count < 8; count += 1) health = healthAfter(health, failed, { now, key: 'e', isProbe: false })
     expect(health.failedInARow).toBe(FAILURES_UNTIL_AWAY)
     expect(health.restsUntil?.diff(now).as('seconds')).toBeLessThan(6)
   })

@@ -1,7 +1,7 @@
 // Webhooks from the event table to real receivers: order, independence, retries, gaps, replays, and crashes.
 import { Duration } from 'luxon'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { DISABLED_AFTER, FAILURES_UNTIL_AWAY, webhookDelays } from '../../src/domain/webhook-retries.ts'
+import { DISABLED_AFTER, FAILURES_UNTIL_AWAY, replayDelays, webhookDelays } from '../../src/domain/webhook-retries.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
 import { deliverWebhooks } from '../../src/processors/deliver-webhooks.ts'
 import { sweep, WEBHOOK_TRIES_LAST } from '../../src/processors/sweep.ts'
@@ -545,8 +545,7 @@ test('a rotation reaches a course that is under way, and ends what signed before
   const newer = newWebhookSecret()
   const consents = await Promise.all(Array.from({ length: 20 }, aConsent))
   // More than one page.
-  for (let round = 0; round < 7; round += 1)
-    for (const consent of consents) await happens(consent.id, 'token.replaced')
+  for (let round = 0; round < 7; round += 1) for (const consent of consents) await happens(consent.id, 'token.replaced')
   let rotated: Promise<boolean> | undefined
   receiver.answer = (response, received) => {
     const now = world.clock.now()
@@ -621,7 +620,12 @@ describe('a replay', () => {
     expect(new Set(receiver.received.map((one) => one.id)).size).toBe(3)
   })
 
-  test('goes on at the event that was not taken, and leaves it as a gap after its last try', async () => {
+  const aroundNow = () => {
+    const now = world.clock.now()
+    return { from: now.minus({ minutes: 30 }), to: now.plus({ hours: 1 }), now }
+  }
+
+  test('goes on at the event that was not taken, and passes it over after four tries: it was told before', async () => {
     const { receiver, id } = await anEndpoint()
     const [consent, other] = [await aConsent(), await aConsent()]
     const courier = aCourier()
@@ -629,28 +633,38 @@ describe('a replay', () => {
     await happens(consent.id, 'renewal.opened', 'message.sent')
     await happens(other.id, 'renewal.opened')
     await courier.deliver()
-    receiver.answer = (response, received) => status(received.consentId === consent.id ? 500 : 200)(response, received)
-    const [from, to] = [world.clock.now().minus({ minutes: 30 }), world.clock.now().plus({ hours: 1 })]
-    expect(await endpoints.requestReplay(id, { from, to, now: world.clock.now() })).toEqual({ events: 3 })
-    await courier.deliver()
-    for (const delay of webhookDelays.slice(0, -1)) {
-      moveOn(delay)
-      await happens(other.id, 'token.replaced')
-      await courier.deliver()
-    }
-    receiver.received.length = 0
     receiver.answer = (response, received) =>
       status(received.sequence === 1 && received.consentId === consent.id ? 500 : 200)(response, received)
-    moveOn(webhookDelays.at(-1)!)
+    expect(await endpoints.requestReplay(id, aroundNow())).toEqual({ events: 3 })
+    receiver.received.length = 0
     await courier.deliver()
+    for (const delay of replayDelays) {
+      expect((await endpoint(id)).replays).toBe(1)
+      moveOn(delay)
+      await courier.deliver()
+    }
     expect((await endpoint(id)).replays).toBe(0)
-    expect(receiver.sequencesOf(consent.id)).toEqual([1, 2])
+    expect(receiver.sequencesOf(consent.id)).toEqual([1, 1, 1, 1, 2])
     await happens(consent.id, 'consent.renewed')
     await courier.deliver()
-    expect(receiver.received.at(-1)).toMatchObject({
-      sequence: 3,
-      gaps: [{ sequence: 1, type: 'consent.renewal_opened' }],
-    })
+    expect(receiver.received.at(-1)).toMatchObject({ sequence: 3, gaps: [] })
+  })
+
+  test('closes the gaps that it delivers: no event names them afterwards', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consent = await aConsent()
+    world.clock.advance({ days: 100 })
+    await happens(consent.id, 'renewal.opened')
+    await sequenceEvents(world.db)
+    await aCourier().deliver()
+    await world.db.prisma.webhookBacklog.create({ data: { endpointId: id, consentId: consent.id, gaps: [1] } })
+    await endpoints.requestReplay(id, aroundNow())
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([1, 1])
+    expect(await backlogs(id)).toEqual([])
+    await happens(consent.id, 'consent.renewed')
+    await aCourier().deliver()
+    expect(receiver.received.at(-1)).toMatchObject({ sequence: 2, gaps: [] })
   })
 })
 
@@ -699,7 +713,7 @@ describe('a long replay', () => {
   })
 
   test('one that cannot be read holds up nothing that is new, and is tried again', async () => {
-    const { receiver, id, consent } = await aReplay()
+    const { receiver, consent } = await aReplay()
     const { sql } = world.db
     let failures = 0
     const broken = webhookDelivering({
@@ -780,7 +794,7 @@ describe('a death between sending and recording', () => {
     expect(await tries(id)).toHaveLength(2)
   })
 
-  test('an endpoint that is removed while it is served: what was sent is logged, and the log says why it ends', async () => {
+  test('an endpoint that is removed while it is served: what was sent is logged, and why it ends', async () => {
     const { receiver, id } = await anEndpoint()
     await happens((await aConsent()).id, 'renewal.opened')
     receiver.answer = (response, received) =>
@@ -886,13 +900,16 @@ describe('a death between sending and recording', () => {
 test('an endpoint whose secret does not decrypt gets nothing, and holds up no other', async () => {
   const [broken, well] = [await anEndpoint(), await anEndpoint()]
   await world.db.prisma.webhookSecret.updateMany({ where: { endpointId: broken.id }, data: { secret: 'v1.k9.a.b' } })
+  const before = world.clock.now()
   await happens((await aConsent()).id, 'renewal.opened')
   await aCourier().deliver()
   expect([broken.receiver.received.length, well.receiver.received.length]).toEqual([0, 1])
   expect(await endpoint(broken.id)).toMatchObject({ behind: 1, status: 'enabled' })
+  expect(await endpoints.countBehind(before)).toBe(0)
+  expect(await endpoints.countBehind(before.plus({ hours: 1 }))).toBe(1)
 })
 
-test('the log of tries is kept for thirty days, and a sweep deletes what is older, with endpoints or without', async () => {
+test('the log of tries is kept for thirty days; a sweep deletes what is older, with endpoints or without', async () => {
   const { id } = await anEndpoint()
   const consent = await aConsent()
   await happens(consent.id, 'renewal.opened')
@@ -926,7 +943,8 @@ test('sixteen endpoints ask the database four at a time', async () => {
   for (let index = 0; index < 16; index += 1) await anEndpoint()
   await happens((await aConsent()).id, 'renewal.opened')
   let [running, most] = [0, 0]
-  const counted = <Given extends unknown[], Result>(call: (...given: Given) => Promise<Result>) =>
+  const counted =
+    <Given extends unknown[], Result>(call: (...given: Given) => Promise<Result>) =>
     async (...given: Given): Promise<Result> => {
       running += 1
       most = Math.max(most, running)

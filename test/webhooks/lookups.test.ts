@@ -31,7 +31,7 @@ test('each once for all that ask at that moment, and again for whoever asks late
   await expect(later).rejects.toThrow('ENOTFOUND')
 })
 
-test('one that hangs takes one thread alone; who waits behind it gives up in time, and the others have their turn', async () => {
+test('who waits behind one that hangs gives up in time, and the others have their turn', async () => {
   const { asked, ends, lookups } = aResolver()
   const hangs = lookups('hangs', never)
   const hasty = new AbortController()

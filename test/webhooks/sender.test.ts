@@ -77,7 +77,10 @@ describe('what comes back', () => {
   test.each<[string, (response: ServerResponse) => void]>([
     ['as large as is read', (response) => void response.end(Buffer.alloc(MAX_REPLY))],
     ['larger', (response) => void response.end(Buffer.alloc(MAX_REPLY + 1))],
-    ['broken off', (response) => response.writeHead(200, { 'content-length': '9' }).write('.', () => response.destroy())],
+    [
+      'broken off',
+      (response) => response.writeHead(200, { 'content-length': '9' }).write('.', () => response.destroy()),
+    ],
     [
       'that trickles',
       (response) => {
