@@ -333,7 +333,7 @@ const backlogOf = (chain: readonly WebhookItem[], tried: readonly Tried[]): Back
   return change
 }
 
-/** When a replay that could not be read is read again: a statement that takes too long must not come every few seconds. */
+/** When a replay that could not be read is read again: a statement that takes too long must not come every round. */
 const READS_AGAIN = Duration.fromObject({ minutes: 5 })
 
 /** A replay goes on at the first event that was not taken; after its last try it passes that one over. */

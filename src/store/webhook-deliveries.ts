@@ -22,6 +22,7 @@ import type {
   WebhookPage,
   WebhookTry,
 } from './webhook-port.ts'
+import { chainAt } from './webhook-cursors.ts'
 import { webhookSecretCell } from './webhook-secrets.ts'
 
 type SecretRows = readonly { readonly id: string; readonly secret: string }[] | null
@@ -130,6 +131,12 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
   // that ask at the same moment from waiting for one another.
   claimEndpoints: async (now, limit, lease) => {
     const at = now.toJSDate()
+    // Places that were given out anew, as after a restore of a dump, are not those that the cursors have passed: what
+    // the endpoint has got of them nobody knows, and it must not go on as if it had got everything.
+    await sql.$executeRaw`
+      UPDATE webhook_endpoints AS endpoint SET status = 'disabled', disabled_reason = 'feed-changed',
+        disabled_at = ${at}, lease_until = NULL, fencing_token = fencing_token + 1
+      WHERE status = 'enabled' AND cursor_chain IS DISTINCT FROM ${chainAt(Prisma.sql`endpoint.cursor`)}`
     const rows = await sql.$queryRaw<ClaimedRow[]>`
       WITH due AS MATERIALIZED (
         SELECT id FROM webhook_endpoints AS endpoint
@@ -377,7 +384,8 @@ const moveEndpoint = async (
   const { failedInARow, failingSince, restsUntil, disabled } = health
   const at = now.toJSDate()
   const [moved] = await tx.$queryRaw<{ secrets: SecretRows }[]>`
-    UPDATE webhook_endpoints AS endpoint SET cursor = ${cursor}, fencing_token = fencing_token + 1,
+    UPDATE webhook_endpoints AS endpoint SET cursor = ${cursor},
+      cursor_chain = ${chainAt(Prisma.sql`${cursor}::bigint`)}, fencing_token = fencing_token + 1,
       failed_in_a_row = ${failedInARow},
       failing_since = ${failingSince?.toJSDate() ?? null}::timestamptz,
       rests_until = ${restsUntil?.toJSDate() ?? null}::timestamptz,

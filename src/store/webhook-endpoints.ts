@@ -10,6 +10,7 @@ import { sequenceEvents } from './event-sequencer.ts'
 import { isId } from './ids.ts'
 import { instant } from './rows.ts'
 import type { DeliveryResult, Endpoint, WebhookAdministration } from './webhook-port.ts'
+import { chainAt } from './webhook-cursors.ts'
 import { webhookSecretCell } from './webhook-secrets.ts'
 
 interface EndpointRow {
@@ -78,9 +79,9 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
       if (known.length >= MAX_ENDPOINTS) return { kind: 'full' }
       const [id, secretId] = [randomUUID(), randomUUID()]
       await tx.$executeRaw`
-        INSERT INTO webhook_endpoints (id, url, types, cursor, created_at)
-        VALUES (${id}::uuid, ${url}, ${[...types]}::text[],
-          (SELECT coalesce(max(position), 0) FROM event_positions), ${now.toJSDate()})`
+        INSERT INTO webhook_endpoints (id, url, types, cursor, cursor_chain, created_at)
+        SELECT ${id}::uuid, ${url}, ${[...types]}::text[], last, ${chainAt(Prisma.raw('last'))}, ${now.toJSDate()}
+        FROM (SELECT coalesce(max(position), 0) AS last FROM event_positions) AS feed`
       await tx.$executeRaw`
         INSERT INTO webhook_secrets (id, endpoint_id, secret, created_at)
         VALUES (${secretId}::uuid, ${id}::uuid, ${db.vault.seal(secret, webhookSecretCell(secretId))},
@@ -125,19 +126,25 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
       return true
     }),
 
+  // In a feed with other places it begins at the end, and replays by the old ones go: a new one sends the rest.
   // Raises the fencing token: a process that still works on the endpoint as it was must not disable it again.
   enableEndpoint: async (id, now) => {
     if (!isId(id)) return undefined
     return db.transaction(async (tx) => {
-      const [before] = await tx.$queryRaw<{ status: string }[]>`
-        SELECT status FROM webhook_endpoints WHERE id = ${id}::uuid FOR UPDATE`
+      const [before] = await tx.$queryRaw<{ status: string; disabled_reason: string | null }[]>`
+        SELECT status, disabled_reason FROM webhook_endpoints WHERE id = ${id}::uuid FOR UPDATE`
       if (before === undefined) return undefined
       if (before.status === 'enabled') return 'unchanged'
       await tx.$executeRaw`
-        UPDATE webhook_endpoints SET status = 'enabled', disabled_reason = NULL, disabled_at = NULL,
-          failed_in_a_row = 0, failing_since = NULL, rests_until = NULL, lease_until = NULL,
+        UPDATE webhook_endpoints AS endpoint SET status = 'enabled', disabled_reason = NULL, disabled_at = NULL,
+          cursor = place, cursor_chain = ${chainAt(Prisma.raw('place'))}, failed_in_a_row = 0, failing_since = NULL, rests_until = NULL, lease_until = NULL,
           fencing_token = fencing_token + 1
+        FROM (SELECT CASE WHEN ${before.disabled_reason === 'feed-changed'}
+            THEN (SELECT coalesce(max(position), 0) FROM event_positions)
+            ELSE (SELECT cursor FROM webhook_endpoints WHERE id = ${id}::uuid) END AS place) AS feed
         WHERE id = ${id}::uuid`
+      if (before.disabled_reason === 'feed-changed')
+        await tx.$executeRaw`DELETE FROM webhook_replays WHERE endpoint_id = ${id}::uuid`
       await tx.$executeRaw`
         UPDATE webhook_backlogs SET failed_tries = 0, next_try_at = ${now.toJSDate()}
         WHERE endpoint_id = ${id}::uuid AND seq IS NOT NULL`

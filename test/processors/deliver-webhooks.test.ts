@@ -521,6 +521,23 @@ describe('an endpoint is disabled', () => {
   })
 })
 
+test('places that were given out anew disable an endpoint, which would pass over what it never got', async () => {
+  const { receiver, id } = await anEndpoint()
+  const consent = await aConsent()
+  await happens(consent.id, 'renewal.opened')
+  await aCourier().deliver()
+  // As after a restore of a dump, whose feed had got other places meanwhile.
+  await world.db.prisma.webhookEndpoint.updateMany({ data: { cursorChain: '0123456789abcdef' } })
+  await happens(consent.id, 'consent.renewed')
+  await aCourier().deliver()
+  expect(await endpoint(id)).toMatchObject({ status: 'disabled', disabledReason: 'feed-changed' })
+  expect(receiver.sequencesOf(consent.id)).toEqual([1])
+  await endpoints.enableEndpoint(id, world.clock.now())
+  await happens(consent.id, 'token.replaced')
+  await aCourier().deliver()
+  expect(receiver.sequencesOf(consent.id)).toEqual([1, 3])
+})
+
 test('a rotation: both secrets sign until the overlap is over', async () => {
   const { receiver, secret, id } = await anEndpoint()
   const consent = await aConsent()

@@ -9,6 +9,7 @@ CREATE TABLE "webhook_endpoints" (
     "disabled_reason" TEXT,
     "disabled_at" TIMESTAMPTZ(3),
     "cursor" BIGINT NOT NULL,
+    "cursor_chain" TEXT,
     "failed_in_a_row" INTEGER NOT NULL DEFAULT 0,
     "failing_since" TIMESTAMPTZ(3),
     "rests_until" TIMESTAMPTZ(3),
