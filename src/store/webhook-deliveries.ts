@@ -202,11 +202,11 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
     }),
 })
 
+// Without FOR UPDATE: the application's role may delete from the log, and not change it.
 export const webhookTryPurge = ({ sql }: Database): Pick<Dispatching, 'purgeWebhookTries'> => ({
   purgeWebhookTries: async (before, limit) => sql.$executeRaw`
     DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(
-      SELECT id FROM webhook_deliveries WHERE at < ${before.toJSDate()} ORDER BY at LIMIT ${limit}::int
-      FOR UPDATE SKIP LOCKED))`,
+      SELECT id FROM webhook_deliveries WHERE at < ${before.toJSDate()} ORDER BY at LIMIT ${limit}::int))`,
 })
 
 /**

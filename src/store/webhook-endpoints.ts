@@ -137,7 +137,8 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
       if (before.status === 'enabled') return 'unchanged'
       await tx.$executeRaw`
         UPDATE webhook_endpoints AS endpoint SET status = 'enabled', disabled_reason = NULL, disabled_at = NULL,
-          cursor = place, cursor_chain = ${chainAt(Prisma.raw('place'))}, failed_in_a_row = 0, failing_since = NULL, rests_until = NULL, lease_until = NULL,
+          cursor = place, cursor_chain = ${chainAt(Prisma.raw('place'))}, failed_in_a_row = 0,
+          failing_since = NULL, rests_until = NULL, lease_until = NULL,
           fencing_token = fencing_token + 1
         FROM (SELECT CASE WHEN ${before.disabled_reason === 'feed-changed'}
             THEN (SELECT coalesce(max(position), 0) FROM event_positions)
