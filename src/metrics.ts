@@ -20,7 +20,7 @@ export interface Counts {
   readonly feedLagSeconds: number
   /**
    * What an operator should look at: consents without a usable address, messages and exchanges in doubt, open circuits,
-   * endpoints of webhooks that were disabled.
+   * endpoints of webhooks that were disabled, or are long behind.
    */
   readonly attention: Readonly<Record<Attention, number>>
 }
@@ -30,6 +30,7 @@ type Attention =
   | 'authorisations-in-doubt'
   | 'open-circuits'
   | 'webhooks-disabled'
+  | 'webhooks-behind'
 
 const queues = ['sweep', 'reauth', 'notify', 'exchange'] as const
 const jobResults = ['done', 'skipped', 'snoozed', 'retry', 'failed', 'released'] as const

@@ -79,6 +79,7 @@ export const aCount = (over: Partial<Counts> = {}): Counts => ({
     'authorisations-in-doubt': 0,
     'open-circuits': 0,
     'webhooks-disabled': 0,
+    'webhooks-behind': 0,
   },
   ...over,
 })

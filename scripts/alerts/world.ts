@@ -24,6 +24,7 @@ export const cleanSeries = async (): Promise<CleanSeries> => {
         'authorisations-in-doubt': 0,
         'open-circuits': 0,
         'webhooks-disabled': 0,
+        'webhooks-behind': 0,
       },
     }),
   })

@@ -3,10 +3,11 @@ import { Argument, InvalidArgumentError } from '@commander-js/extra-typings'
 import type { DateTime } from 'luxon'
 import { requiresHttps } from '../config.ts'
 import { parseDuration } from '../config/durations.ts'
+import { MAX_ENDPOINTS } from '../domain/webhook-limits.ts'
 import { webhookTypes } from '../domain/webhook-types.ts'
 import { isoOf } from '../presentation/consent-json.ts'
 import { webhookAdministration } from '../store/webhook-endpoints.ts'
-import { type Endpoint, type LoggedTry, MAX_ENDPOINTS } from '../store/webhook-port.ts'
+import type { Endpoint, LoggedTry } from '../store/webhook-port.ts'
 import { urlProblem } from '../webhooks/public-address.ts'
 import { newWebhookSecret } from '../webhooks/signature.ts'
 import {
@@ -25,7 +26,7 @@ import type { Terminal } from './terminal.ts'
 import { count, dateText, table } from './text.ts'
 import { UsageError } from './usage-error.ts'
 
-const actions = ['add', 'list', 'remove', 'rotate-secret', 'enable', 'replay', 'deliveries'] as const
+const actions = ['add', 'list', 'remove', 'rotate-secret', 'enable', 'replay', 'cancel-replays', 'deliveries'] as const
 type Action = (typeof actions)[number]
 
 const types = once((value) =>
@@ -62,6 +63,7 @@ const optionsOf: Readonly<Record<Action, readonly (keyof Options)[]>> = {
   'rotate-secret': ['overlap'],
   enable: [],
   replay: ['from', 'to'],
+  'cancel-replays': [],
   deliveries: ['failed', 'limit'],
 }
 
@@ -72,6 +74,7 @@ const takes: Readonly<Record<Action, { readonly what: 'URL' | 'ID'; readonly mus
   'rotate-secret': { what: 'ID', must: true },
   enable: { what: 'ID', must: true },
   replay: { what: 'ID', must: true },
+  'cancel-replays': { what: 'ID', must: true },
   deliveries: { what: 'ID', must: false },
 }
 
@@ -80,12 +83,14 @@ export const define: Define = (command, { terminal, exits }) =>
     .description(
       `add URL           Adds an endpoint, which is told of what happens from now on, and prints its secret: once, here.
 list              Shows the endpoints, and what waits for each.
-remove ID         Removes an endpoint, its secrets and what waits for it. The log of its deliveries stays.
+remove ID         Removes an endpoint, its secrets and what waits for it. What is on its way ends within half a
+                  minute. The log of its deliveries stays.
 rotate-secret ID  Makes another secret and prints it. Both sign until --overlap is over (24h by default).
 enable ID         Takes up an endpoint that was disabled (410, or three days without a success). What waited is
-                  sent at once.
+                  sent within a minute.
 replay ID         Sends the events of a time again, with the ids that they had: --from (needed) and --to (now by
                   default). What is new is sent beside it.
+cancel-replays ID Ends the replays of an endpoint that are not done yet.
 deliveries        Shows the last tries (of all, or of the endpoint ID), the newest first. They are kept for 30 days.
 
 docs/webhooks.md says what an endpoint receives, and how it verifies that. Running workers notice a new endpoint
@@ -125,6 +130,8 @@ within a minute.`,
             return withStore([], async (opened) => enable(terminal, opened, id, options))
           case 'replay':
             return withStore([], async (opened) => replay(terminal, opened, id, options))
+          case 'cancel-replays':
+            return withStore([], async (opened) => cancelReplays(terminal, opened, id, options))
           case 'deliveries':
             return withStore([], async (opened) => deliveries(terminal, opened, target, options))
         }
@@ -185,6 +192,7 @@ const endpointJson = (endpoint: Endpoint) => ({
   status: endpoint.status,
   disabled_reason: endpoint.disabledReason ?? null,
   disabled_at: isoOf(endpoint.disabledAt),
+  is_away: endpoint.isAway,
   failing_since: isoOf(endpoint.failingSince),
   rests_until: isoOf(endpoint.restsUntil),
   delivered_at: isoOf(endpoint.deliveredAt),
@@ -195,6 +203,11 @@ const endpointJson = (endpoint: Endpoint) => ({
   replays: endpoint.replays,
 })
 
+const statusOf = ({ status, disabledReason, isAway }: Endpoint): string => {
+  if (status === 'disabled') return `disabled (${disabledReason})`
+  return isAway ? 'away' : status
+}
+
 const list = async (terminal: Terminal, { db }: Opened<never>, options: Options): Promise<number> => {
   const endpoints = await webhookAdministration(db).listEndpoints()
   if (options.json) {
@@ -203,7 +216,7 @@ const list = async (terminal: Terminal, { db }: Opened<never>, options: Options)
   }
   const rows = endpoints.map((endpoint) => [
     endpoint.id,
-    endpoint.status === 'disabled' ? `disabled (${endpoint.disabledReason})` : endpoint.status,
+    statusOf(endpoint),
     dateText(endpoint.deliveredAt),
     dateText(endpoint.failingSince),
     endpoint.behind.toLocaleString('en'),
@@ -258,7 +271,7 @@ const enable = async (
 ): Promise<number> => {
   const answer = (await webhookAdministration(db).enableEndpoint(id, clock.now())) ?? noSuchEndpoint()
   return answer === 'enabled'
-    ? say(terminal, options, 'done', 'enabled: what waited is sent at once')
+    ? say(terminal, options, 'done', 'enabled: what waited is sent within a minute')
     : say(terminal, options, 'unchanged', 'it is enabled already')
 }
 
@@ -283,6 +296,18 @@ const replay = async (
       found.events === 0 ? 'no event of that time is told' : `up to ${count(found.events, 'event')} will be sent again`,
     )
   return 0
+}
+
+const cancelReplays = async (
+  terminal: Terminal,
+  { db }: Opened<never>,
+  id: string,
+  options: Options,
+): Promise<number> => {
+  const cancelled = (await webhookAdministration(db).cancelReplays(id)) ?? noSuchEndpoint()
+  return cancelled === 0
+    ? say(terminal, options, 'unchanged', 'it has no replay')
+    : say(terminal, options, 'done', `${count(cancelled, 'replay')} ended`)
 }
 
 const tryJson = (one: LoggedTry) => ({

@@ -1,7 +1,9 @@
 // Delivers the feed's events to webhooks: each endpoint in a course of its own, so that none waits for another, and
 // each consent in its own order. What is due stands in the database; what was sent and not recorded is sent again.
+import { randomUUID } from 'node:crypto'
 import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
+import { MAX_ENDPOINTS } from '../domain/webhook-limits.ts'
 import { webhookBody, webhookId } from '../domain/webhook-message.ts'
 import {
   type EndpointHealth,
@@ -17,7 +19,6 @@ import {
   type BacklogChange,
   type DeliveryResult,
   type EndpointClaim,
-  MAX_ENDPOINTS,
   type WebhookCommit,
   type WebhookDelivering,
   type WebhookItem,
@@ -25,6 +26,7 @@ import {
   type WebhookTry,
 } from '../store/webhook-port.ts'
 import type { SendWebhook } from '../webhooks/port.ts'
+import { atMost } from './at-most.ts'
 import { persist } from './persist.ts'
 
 export interface DeliverWebhooksDeps {
@@ -39,7 +41,10 @@ export interface DeliverWebhooksDeps {
 const PAGE = 100
 /** Requests to one endpoint at once, each about another consent. */
 const AT_ONCE = 8
-/** Of one page, no request is begun later: all are over, and recorded, before the lease is. */
+/**
+ * Since the lease was claimed or renewed, no request is begun later: each is over, and recorded, before the lease is,
+ * after which another process may serve the endpoint, and would send the consent's next event beside ours.
+ */
 const BEGINS_FOR_MS = 20_000
 const LEASE = Duration.fromObject({ seconds: 60 })
 /** How long recording is tried while the database is unavailable: less than what is left of the lease. */
@@ -47,10 +52,8 @@ const RECORDS_FOR_MS = 15_000
 /** How often it is asked whether there is an endpoint: all that a process without one asks of the database. */
 const LOOKS_EVERY_MS = 60_000
 
-/** The log of tries is kept for so long. */
-export const DELIVERIES_KEPT = Duration.fromObject({ days: 30 })
-const PRUNED_EVERY_MS = 60 * 60_000
-const PRUNED_AT_ONCE = 10_000
+/** How many courses ask the database at once: they share its connections with the jobs that renew consents. */
+const STORE_CALLS_AT_ONCE = 4
 
 export interface WebhookCourier {
   /** Takes up what is due; what it began goes on after it has resolved. */
@@ -67,19 +70,18 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
   const running = new Map<string, Promise<void>>()
   let hasEndpoints = false
   let looksAt = 0
-  let pruneAt = 0
 
-  const prune = async (): Promise<void> => {
-    if (performance.now() < pruneAt) return
-    const before = clock.now().minus(DELIVERIES_KEPT)
-    while ((await store.pruneDeliveries(before, PRUNED_AT_ONCE)) === PRUNED_AT_ONCE) if (stopping.signal.aborted) return
-    pruneAt = performance.now() + PRUNED_EVERY_MS
+  const turn = atMost(STORE_CALLS_AT_ONCE)
+  const inTurns: WebhookDelivering = {
+    ...store,
+    readPage: async (...given) => turn(async () => store.readPage(...given)),
+    commitPage: async (...given) => turn(async () => store.commitPage(...given)),
   }
-  const begin = (claim: EndpointClaim): void => {
-    const run = serveEndpoint(deps, claim, stopping.signal)
+  const begin = (claim: EndpointClaim, leasedAt: number): void => {
+    const run = serveEndpoint({ ...deps, store: inTurns }, claim, { leasedAt, signal: stopping.signal })
       .catch((error: unknown) => {
         // Its lease is not released: the endpoint is taken up again when it has run out.
-        if (error instanceof StaleClaim) log.info({ endpoint_id: claim.id }, 'another process has taken over a webhook')
+        if (error instanceof StaleClaim) log.info({ endpoint_id: claim.id }, 'an endpoint of webhooks was removed')
         else log.warn({ endpoint_id: claim.id, err: error }, 'a webhook could not be served: it is taken up again')
       })
       // One that hung past its lease may have been taken up again meanwhile.
@@ -94,31 +96,61 @@ export const deliverWebhooks = (deps: DeliverWebhooksDeps): WebhookCourier => {
         looksAt = performance.now() + LOOKS_EVERY_MS
       }
       if (!hasEndpoints) return
-      await prune()
       const free = MAX_ENDPOINTS - running.size
       if (free <= 0) return
-      for (const claim of await store.claimEndpoints(clock.now(), free, LEASE)) begin(claim)
+      const leasedAt = performance.now()
+      const claims = await store.claimEndpoints(clock.now(), free, LEASE)
+      // A stop that came meanwhile does not wait for what would be begun now.
+      if (stopping.signal.aborted) await Promise.all(claims.map(async (claim) => store.releaseEndpoint(claim)))
+      else for (const claim of claims) begin(claim, leasedAt)
     },
     idle: async () => void (await Promise.all(running.values())),
     stop: () => stopping.abort(),
   }
 }
 
+const unlessLost = (error: unknown): undefined => {
+  if (!(error instanceof StaleClaim)) throw error
+}
+
+const lostBecause = {
+  removed: 'an endpoint of webhooks was removed while it was served',
+  changed: 'an endpoint of webhooks was taken over, or enabled, while it was served',
+} as const
+
 /** Serves one endpoint until nothing is due, it wants a rest, or the process stops. */
-const serveEndpoint = async (deps: DeliverWebhooksDeps, claimed: EndpointClaim, signal: AbortSignal): Promise<void> => {
+const serveEndpoint = async (
+  deps: DeliverWebhooksDeps,
+  claimed: EndpointClaim,
+  { leasedAt: claimedAt, signal }: { leasedAt: number; signal: AbortSignal },
+): Promise<void> => {
   const { store, clock, log } = deps
-  // Nothing leaves without a signature.
-  if (claimed.secrets.length === 0) throw new PermanentError('decryption-failed')
+  let leasedAt = claimedAt
   for (let claim = claimed; ;) {
+    // Nothing leaves without a signature.
+    if (claim.secrets.length === 0) throw new PermanentError('decryption-failed')
     const page = await store.readPage(claim, clock.now(), PAGE)
-    const sent = await sendPage(deps, claim, page, signal)
+    if (page.replay?.error !== undefined)
+      log.warn(
+        { endpoint_id: claim.id, replay_id: page.replay.id, err: page.replay.error },
+        'a replay of webhooks could not be read: it is tried again, and what is new goes on',
+      )
+    const sent = await sendPage(deps, claim, page, { endsAt: leasedAt + BEGINS_FOR_MS, signal })
     const commit = commitOf(claim, page, sent, clock.now())
     const isDone = isEmpty(page) || isStopped(sent, clock.now()) || signal.aborted
     const served = claim
-    claim = await persist(
+    // From before it is asked for: the lease begins within the statement, at a moment that only the database knows.
+    leasedAt = performance.now()
+    const next = await persist(
       async () => store.commitPage(served, { ...commit, release: isDone }),
       AbortSignal.timeout(RECORDS_FOR_MS),
-    )
+    ).catch(unlessLost)
+    if (next === undefined) {
+      const why = await store.logLostTries(served, commit.tries)
+      log.info({ endpoint_id: claim.id }, lostBecause[why])
+      return
+    }
+    claim = next
     for (const { result } of commit.tries) deps.record(result)
     for (const { consentId, seq } of commit.tries.filter(({ result }) => result === 'given-up'))
       log.warn({ endpoint_id: claim.id, consent_id: consentId, seq }, 'a webhook was given up after its last try')
@@ -131,7 +163,7 @@ const serveEndpoint = async (deps: DeliverWebhooksDeps, claimed: EndpointClaim, 
 
 /** A page without an event may still have taken the cursor on, over what the endpoint does not want. */
 const isEmpty = ({ items, untold, replay, start, end }: WebhookPage): boolean =>
-  items.length === 0 && untold.length === 0 && replay === undefined && start === end
+  items.length === 0 && untold.length === 0 && (replay === undefined || replay.error !== undefined) && start === end
 
 const isStopped = ({ health }: Sent, now: DateTime): boolean =>
   health.disabled !== undefined || (health.restsUntil !== undefined && health.restsUntil > now)
@@ -157,10 +189,9 @@ const sendPage = async (
   deps: DeliverWebhooksDeps,
   claim: EndpointClaim,
   { items, replay }: WebhookPage,
-  signal: AbortSignal,
+  { endsAt, signal }: { endsAt: number; signal: AbortSignal },
 ): Promise<Sent> => {
   const { clock } = deps
-  const endsAt = performance.now() + BEGINS_FOR_MS
   const wasAway = isAway(claim.health)
   const tried: Tried[] = []
   let { health } = claim
@@ -175,7 +206,7 @@ const sendPage = async (
     const one = await sendOne(deps, claim, item, signal)
     if (one === undefined) return false
     tried.push(one)
-    health = healthAfter(health, one.result, { now: one.log.at, key: claim.id })
+    health = healthAfter(health, one.result, { now: one.log.at, key: claim.id, isProbe: wasAway })
     return one.result.kind === 'delivered'
   }
   const sendAll = async (some: readonly WebhookItem[]): Promise<void> => {
@@ -201,7 +232,7 @@ const sendOne = async (
   item: WebhookItem,
   signal: AbortSignal,
 ): Promise<Tried | undefined> => {
-  const { event, gaps, failedTries, isProbe, source } = item
+  const { event, gaps, failedTries, dueAt, isProbe, source } = item
   const { consentId, seq, type } = event
   const id = webhookId(event)
   const body = webhookBody(event, gaps)
@@ -214,13 +245,19 @@ const sendOne = async (
     result.kind === 'delivered'
       ? undefined
       : result.kind === 'gone' || isProbe
-        ? now
-        : nextWebhookTry(failed, { now, key: `${claim.id} ${id}`, retryAfterMs: result.retryAfterMs })
+        ? (dueAt ?? now)
+        : nextWebhookTry(failed, {
+            now,
+            key: `${claim.id} ${id}`,
+            retryAfterMs: result.retryAfterMs,
+            isReplay: source === 'replay',
+          })
   return {
     item,
     result,
     nextTry,
     log: {
+      id: randomUUID(),
       webhookId: id,
       consentId,
       seq,
@@ -284,33 +321,48 @@ const backlogOf = (chain: readonly WebhookItem[], tried: readonly Tried[]): Back
     if (result.kind === 'delivered') {
       if (item.source === 'backlog' || item.gaps.length > 0) change = { consentId, seq, gaps: [], again: undefined }
     } else if (nextTry === undefined) change = { consentId, seq, gaps: [...untold, seq], again: undefined }
-    // A probe changes nothing: the event's own time comes, or the endpoint's return.
-    else if (!item.isProbe)
-      change = { consentId, seq, gaps: untold, again: { failedTries: item.failedTries + 1, at: nextTry } }
+    // A probe counts for none: the event's own time comes as it would have.
+    else
+      change = {
+        consentId,
+        seq,
+        gaps: untold,
+        again: { failedTries: item.failedTries + (item.isProbe ? 0 : 1), at: nextTry },
+      }
   }
   return change
 }
 
-/** A replay goes on at the first event that was not taken; after the last try it leaves that one as a gap. */
+/** When a replay that could not be read is read again: a statement that takes too long must not come every round. */
+const READS_AGAIN = Duration.fromObject({ minutes: 5 })
+
+/** A replay goes on at the first event that was not taken; after its last try it passes that one over. */
 const replayAfter = (
   replay: NonNullable<WebhookPage['replay']>,
   tried: readonly Tried[],
   now: DateTime,
 ): NonNullable<WebhookCommit['replay']> => {
+  if (replay.error !== undefined)
+    return {
+      id: replay.id,
+      delivered: [],
+      cursor: replay.end,
+      failedTries: replay.failedTries,
+      at: now.plus(READS_AGAIN),
+    }
   const resultOfItem = new Map(tried.map((one) => [one.item, one]))
   const isTaken = (item: WebhookItem): boolean => {
     const one = resultOfItem.get(item)
     return one !== undefined && (one.result.kind === 'delivered' || one.nextTry === undefined)
   }
-  const gaps = replay.items
-    .filter((item) => isTaken(item) && resultOfItem.get(item)?.result.kind !== 'delivered')
+  const delivered = replay.items
+    .filter((item) => resultOfItem.get(item)?.result.kind === 'delivered')
     .map(({ event: { consentId, seq } }) => ({ consentId, seq }))
   const head = replay.items.find((item) => !isTaken(item))
-  const common = { id: replay.id, gaps }
+  const common = { id: replay.id, delivered }
   if (head === undefined) return { ...common, cursor: replay.end, failedTries: 0, at: now }
   const at = resultOfItem.get(head)?.nextTry
-  const isSameHead = head === replay.items[0]
-  const failedTries =
-    at === undefined ? (isSameHead ? replay.failedTries : 0) : (isSameHead ? replay.failedTries : 0) + 1
+  const before = head === replay.items[0] ? replay.failedTries : 0
+  const failedTries = at === undefined || head.isProbe ? before : before + 1
   return { ...common, cursor: head.position - 1n, failedTries, at: at ?? now }
 }

@@ -1,6 +1,6 @@
 // The cron producer: dispatches due records, page by page, and stops while the queue is full. It decides nothing about
 // a consent. Losing the sweep, or running several at once, changes only when due records are found.
-import type { Duration } from 'luxon'
+import { Duration } from 'luxon'
 import { ANSWERS_LAST } from '../domain/answers-last.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
@@ -22,6 +22,9 @@ export interface SweepDeps {
   readonly queuedFor: Duration
 }
 
+/** The log of what was sent to webhooks is kept for so long. */
+export const WEBHOOK_TRIES_LAST = Duration.fromObject({ days: 30 })
+
 export type Swept = Record<RecordKind, number>
 
 /** Codes come first, because they are valid for five minutes only. */
@@ -36,6 +39,7 @@ export const sweep = (deps: SweepDeps) => async (): Promise<Outcome> => {
   const swept = await dispatchKinds(deps, everyKind)
   await deps.store.recordSweep()
   await purgeAnswers(deps)
+  await purgeWebhookTries(deps)
   return done(
     `dispatched ${swept.consent} consents, ${swept.notification} messages, ${swept.authorisation} exchanges; ` +
       `${expired} attempts expired`,
@@ -90,12 +94,25 @@ const expireAttempts = async ({ store, clock, pageSize }: SweepDeps): Promise<nu
 }
 
 /** After what is due: nothing waits for it, and no sweep fails by it. */
-const purgeAnswers = async ({ store, clock, log, pageSize }: SweepDeps): Promise<void> => {
-  const before = clock.now().minus(ANSWERS_LAST)
+const purge = async (
+  { log, pageSize }: SweepDeps,
+  what: string,
+  deletePage: (limit: number) => Promise<number>,
+): Promise<void> => {
   try {
-    for (;;) if ((await store.purgeAnswers(before, pageSize)) < pageSize) return
+    for (;;) if ((await deletePage(pageSize)) < pageSize) return
   } catch (error) {
     const err = error instanceof Error ? error : new Error('not an error')
-    log.warn({ err }, 'old answers of the API were not purged: the next sweep purges them')
+    log.warn({ err }, `${what} were not purged: the next sweep purges them`)
   }
+}
+
+const purgeAnswers = async (deps: SweepDeps): Promise<void> => {
+  const before = deps.clock.now().minus(ANSWERS_LAST)
+  await purge(deps, 'old answers of the API', async (limit) => deps.store.purgeAnswers(before, limit))
+}
+
+const purgeWebhookTries = async (deps: SweepDeps): Promise<void> => {
+  const before = deps.clock.now().minus(WEBHOOK_TRIES_LAST)
+  await purge(deps, 'old tries of webhooks', async (limit) => deps.store.purgeWebhookTries(before, limit))
 }

@@ -1,6 +1,6 @@
 // What every role needs: the store, the provider, the metrics, the queue. Part of the composition root: it constructs
 // objects and decides nothing.
-import type { DateTime } from 'luxon'
+import { type DateTime, Duration } from 'luxon'
 import { type Clock, systemClock } from '../clock.ts'
 import { type Config, requiresHttps, type Timing } from '../config.ts'
 import { makeVault } from '../crypto/vault.ts'
@@ -152,6 +152,9 @@ export const runnerTimings = ({ config: { timing } }: Services) => {
   return { jobDeadline: timing.jobDeadline.toMillis(), stopDeadline: endsWithinMs, settle: settlesWithinMs }
 }
 
+/** An endpoint of webhooks that has waited so long for the feed's next event needs a look. */
+const BEHIND_AFTER = Duration.fromObject({ hours: 1 })
+
 const collectCounts = async ({
   store,
   lists,
@@ -160,14 +163,15 @@ const collectCounts = async ({
 }: {
   store: Store
   lists: Pick<Listing, 'statusCounts'>
-  webhooks: Pick<WebhookAdministration, 'countDisabled'>
+  webhooks: Pick<WebhookAdministration, 'countDisabled' | 'countBehind'>
   clock: Clock
 }): Promise<Counts> => {
   const now = clock.now()
-  const [counts, age, disabledWebhooks] = await Promise.all([
+  const [counts, age, disabledWebhooks, webhooksBehind] = await Promise.all([
     lists.statusCounts(now),
     store.sinceLastSweep(),
     webhooks.countDisabled(),
+    webhooks.countBehind(now.minus(BEHIND_AFTER)),
   ])
   const { consent, authorisation, notification } = counts.oldestOverdue
   const overdue = (since: DateTime | undefined): number => (since === undefined ? 0 : now.diff(since).as('seconds'))
@@ -186,6 +190,7 @@ const collectCounts = async ({
       'authorisations-in-doubt': counts.authorisationsInDoubt,
       'open-circuits': counts.openCircuits.length,
       'webhooks-disabled': disabledWebhooks,
+      'webhooks-behind': webhooksBehind,
     },
   }
 }

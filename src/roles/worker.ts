@@ -72,8 +72,8 @@ export const startWorkerRole = (services: Services, settings: Sections['channels
     const ended = await Promise.all([
       workers.close(),
       codes.stop(stopWaits(timing)),
-      webhooks.stop(stopWaits(timing)),
-      courier.idle().then(() => true),
+      // Its round first: until it has ended, it may add to what is under way.
+      webhooks.stop(stopWaits(timing)).then(async (hasEnded) => courier.idle().then(() => hasEnded)),
     ])
     for (const channel of Object.values(channels)) channel.close()
     return ended.every(Boolean)

@@ -29,7 +29,7 @@ interface DispatchRow {
   readonly dispatch_no: number
 }
 
-export const dispatching = ({ sql }: Database): Omit<Dispatching, 'purgeAnswers'> => ({
+export const dispatching = ({ sql }: Database): Omit<Dispatching, 'purgeAnswers' | 'purgeWebhookTries'> => ({
   // SKIP LOCKED: any number of schedulers can sweep at the same time, and each gets different rows. The dispatch count
   // is part of the job id, so that no job id is used twice. An array, not a join: a plan for any LIMIT would join by
   // reading the whole table.

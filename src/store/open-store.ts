@@ -12,11 +12,13 @@ import { providerHealth } from './provider-health.ts'
 import { quarantine } from './quarantine.ts'
 import { renewals } from './renewals.ts'
 import { views } from './views.ts'
+import { webhookTryPurge } from './webhook-deliveries.ts'
 
 export const makeStore = (db: Database): Store =>
   namingOutages({
     ...dispatching(db),
     ...answerPurge(db),
+    ...webhookTryPurge(db),
     ...renewals(db),
     ...atTheBank(db),
     ...exchanges(db),

@@ -90,6 +90,8 @@ export interface Dispatching {
   rescheduleRecord(kind: Exclude<RecordKind, 'consent'>, id: string, dates: RetryDates, code: ErrorCode): Promise<void>
   /** Deletes up to `limit` answers of the API that have been kept since this instant or longer; returns how many. */
   purgeAnswers(before: DateTime, limit: number): Promise<number>
+  /** Deletes up to `limit` tries of webhooks that were made before this instant; returns how many. */
+  purgeWebhookTries(before: DateTime, limit: number): Promise<number>
   recordSweep(): Promise<void>
   /** The time since the last successful sweep; undefined if there was none. */
   sinceLastSweep(): Promise<Duration | undefined>

@@ -5,10 +5,11 @@ import { DecryptionFailed } from '../crypto/envelope.ts'
 import type { Vault } from '../crypto/vault.ts'
 import { StaleClaim } from '../errors.ts'
 import { storedTypesOf, webhookTypeOf } from '../domain/webhook-types.ts'
-import { type EndpointHealth, isAway } from '../domain/webhook-retries.ts'
+import { type EndpointHealth, FAILURES_UNTIL_AWAY, isAway, probesFeed } from '../domain/webhook-retries.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { later } from './columns.ts'
 import type { Database } from './database.ts'
+import type { Dispatching } from './port.ts'
 import type { Secret } from '../secret.ts'
 import { instant } from './rows.ts'
 import type { Statements } from './statements.ts'
@@ -21,7 +22,10 @@ import type {
   WebhookPage,
   WebhookTry,
 } from './webhook-port.ts'
+import { chainAt } from './webhook-cursors.ts'
 import { webhookSecretCell } from './webhook-secrets.ts'
+
+type SecretRows = readonly { readonly id: string; readonly secret: string }[] | null
 
 interface ClaimedRow {
   readonly id: string
@@ -29,9 +33,8 @@ interface ClaimedRow {
   readonly types: string[]
   readonly failed_in_a_row: number
   readonly failing_since: Date | null
-  readonly rests_until: Date | null
   readonly fencing_token: number
-  readonly secrets: { readonly id: string; readonly secret: string }[] | null
+  readonly secrets: SecretRows
 }
 
 interface GapRow {
@@ -56,7 +59,7 @@ interface EventRow {
 
 interface BacklogRow extends EventRow {
   readonly failed_tries: number
-  readonly is_due: boolean
+  readonly next_try_at: Date
 }
 
 /** Places of the feed that one page looks through: of an endpoint that wants few types, most are nothing to it. */
@@ -76,7 +79,7 @@ const FEED = Prisma.raw(`event_positions AS feed
 
 const toItem = (
   row: EventRow,
-  given: Pick<WebhookItem, 'source'> & Partial<Pick<WebhookItem, 'failedTries' | 'isProbe'>>,
+  given: Pick<WebhookItem, 'source'> & Partial<Pick<WebhookItem, 'failedTries' | 'dueAt' | 'isProbe'>>,
 ): WebhookItem | undefined => {
   const type = webhookTypeOf(row.type, row.data)
   if (type === undefined) return undefined
@@ -90,6 +93,7 @@ const toItem = (
     position: BigInt(row.position),
     gaps,
     failedTries: 0,
+    dueAt: undefined,
     isProbe: false,
     ...given,
   }
@@ -105,6 +109,15 @@ const readable = (vault: Vault, secret: string, id: string): Secret | undefined 
   }
 }
 
+const secretsOf = (vault: Vault, rows: SecretRows): readonly Secret[] =>
+  (rows ?? []).flatMap(({ id, secret }) => readable(vault, secret, id) ?? [])
+
+/** Those of `endpoint` that sign, the newest first. */
+const signing = (at: Date): Prisma.Sql => Prisma.sql`
+  (SELECT json_agg(json_build_object('id', known.id, 'secret', known.secret) ORDER BY known.created_at DESC)
+    FROM webhook_secrets AS known
+    WHERE known.endpoint_id = endpoint.id AND (expires_at IS NULL OR expires_at > ${at})) AS secrets`
+
 const isItem = (item: WebhookItem | undefined): item is WebhookItem => item !== undefined
 
 export const webhookDelivering = ({ sql, transaction, vault }: Database): WebhookDelivering => ({
@@ -118,92 +131,140 @@ export const webhookDelivering = ({ sql, transaction, vault }: Database): Webhoo
   // that ask at the same moment from waiting for one another.
   claimEndpoints: async (now, limit, lease) => {
     const at = now.toJSDate()
+    // Places that were given out anew, as after a restore of a dump, are not those that the cursors have passed: what
+    // the endpoint has got of them nobody knows, and it must not go on as if it had got everything.
+    await sql.$executeRaw`
+      UPDATE webhook_endpoints AS endpoint SET status = 'disabled', disabled_reason = 'feed-changed',
+        disabled_at = ${at}, lease_until = NULL, fencing_token = fencing_token + 1
+      WHERE status = 'enabled' AND cursor_chain IS DISTINCT FROM ${chainAt(Prisma.sql`endpoint.cursor`)}`
     const rows = await sql.$queryRaw<ClaimedRow[]>`
       WITH due AS MATERIALIZED (
         SELECT id FROM webhook_endpoints AS endpoint
         WHERE status = 'enabled' AND (lease_until IS NULL OR lease_until <= clock_timestamp())
           AND (rests_until IS NULL OR rests_until <= ${at})
           AND (cursor < (SELECT coalesce(max(position), 0) FROM event_positions)
-            OR EXISTS (SELECT FROM webhook_backlogs WHERE endpoint_id = endpoint.id AND next_try_at <= ${at})
+            OR (failed_in_a_row >= ${FAILURES_UNTIL_AWAY}
+              AND EXISTS (SELECT FROM webhook_backlogs WHERE endpoint_id = endpoint.id AND seq IS NOT NULL))
+            OR EXISTS (SELECT FROM webhook_backlogs WHERE endpoint_id = endpoint.id
+              AND (next_try_at <= ${at} OR is_early))
             OR EXISTS (SELECT FROM webhook_replays WHERE endpoint_id = endpoint.id AND next_try_at <= ${at}))
         LIMIT ${limit} FOR UPDATE SKIP LOCKED
       )
       UPDATE webhook_endpoints AS endpoint SET fencing_token = fencing_token + 1, lease_until = ${later(lease)}
       FROM due WHERE endpoint.id = due.id
-      RETURNING endpoint.id, url, types, failed_in_a_row, failing_since, rests_until, fencing_token,
-        (SELECT json_agg(json_build_object('id', known.id, 'secret', known.secret) ORDER BY known.created_at DESC)
-          FROM webhook_secrets AS known
-          WHERE known.endpoint_id = endpoint.id AND (expires_at IS NULL OR expires_at > ${at})) AS secrets`
+      RETURNING endpoint.id, url, types, failed_in_a_row, failing_since, fencing_token, ${signing(at)}`
     return rows.map((row): EndpointClaim => {
       const health: EndpointHealth = {
         failedInARow: row.failed_in_a_row,
         failingSince: row.failing_since === null ? undefined : instant(row.failing_since),
-        restsUntil: row.rests_until === null ? undefined : instant(row.rests_until),
+        // Over, or it would not have been claimed.
+        restsUntil: undefined,
+        askedUntil: undefined,
         disabled: undefined,
       }
-      const secrets = (row.secrets ?? []).flatMap(({ id, secret }) => readable(vault, secret, id) ?? [])
+      const secrets = secretsOf(vault, row.secrets)
       return { id: row.id, url: row.url, types: row.types, secrets, health, fencingToken: row.fencing_token }
     })
   },
 
+  // A try that the page's commit has logged already, although its answer was lost, is not logged twice.
+  logLostTries: async (claim, tries) => {
+    if (tries.length > 0) await logTries(sql, claim, tries)
+    const found = await sql.$queryRaw<unknown[]>`SELECT FROM webhook_endpoints WHERE id = ${claim.id}::uuid`
+    return found.length > 0 ? 'changed' : 'removed'
+  },
+
+  releaseEndpoint: async ({ id, fencingToken }) => {
+    await sql.$executeRaw`
+      UPDATE webhook_endpoints SET lease_until = NULL WHERE id = ${id}::uuid AND fencing_token = ${fencingToken}`
+  },
+
   readPage: async (claim, now, limit) => {
     if (isAway(claim.health)) return readProbe(sql, claim, now)
-    const waiting = await readBacklog(sql, claim, now, { limit, onlyDue: true })
+    const waiting = await readBacklog(sql, claim, now, { limit })
     const fresh = await readFeed(sql, claim, limit)
-    const replay = await readReplay(sql, claim, now, limit)
-    return { ...fresh, items: [...waiting.items, ...fresh.items], untold: waiting.untold, replay }
+    const replay = await readReplay(sql, claim, now, { limit, isProbe: false })
+    return { ...fresh, items: inTurn(fresh.items, waiting.items), untold: waiting.untold, replay }
   },
 
   commitPage: async (claim, page) =>
     transaction(async (tx) => {
-      await moveEndpoint(tx, claim, page)
+      const secrets = secretsOf(vault, await moveEndpoint(tx, claim, page))
       if (page.tries.length > 0) await logTries(tx, claim, page.tries)
       for (const change of page.backlogs) await changeBacklog(tx, claim, page, change)
+      // Tried at once, and again at its own time: an endpoint that comes and goes must not use up the ten tries.
       if (page.isBack)
         await tx.$executeRaw`
-          UPDATE webhook_backlogs SET next_try_at = ${page.now.toJSDate()}
+          UPDATE webhook_backlogs SET is_early = true
           WHERE endpoint_id = ${claim.id}::uuid AND next_try_at > ${page.now.toJSDate()}`
       if (page.replay !== undefined) await moveReplay(tx, claim, page.replay)
-      return { ...claim, health: page.health, fencingToken: claim.fencingToken + 1 }
+      return { ...claim, secrets, health: page.health, fencingToken: claim.fencingToken + 1 }
     }),
+})
 
-  pruneDeliveries: async (before, limit) => sql.$executeRaw`
+// Without FOR UPDATE: the application's role may delete from the log, and not change it.
+export const webhookTryPurge = ({ sql }: Database): Pick<Dispatching, 'purgeWebhookTries'> => ({
+  purgeWebhookTries: async (before, limit) => sql.$executeRaw`
     DELETE FROM webhook_deliveries WHERE id = ANY(ARRAY(
-      SELECT id FROM webhook_deliveries WHERE at < ${before.toJSDate()} ORDER BY at LIMIT ${limit}))`,
+      SELECT id FROM webhook_deliveries WHERE at < ${before.toJSDate()} ORDER BY at LIMIT ${limit}::int))`,
 })
 
 /**
- * Of an endpoint that is away, one event: of those that it did not take the one that is due first, else the feed's
- * next. Its cursor stands meanwhile, so that an outage makes a handful of rows and not one for each consent.
+ * One of each, as long as there are both: what failed before must not use up the time of what is new, nor its ten
+ * failures in a row.
+ */
+const inTurn = (fresh: readonly WebhookItem[], waiting: readonly WebhookItem[]): readonly WebhookItem[] =>
+  Array.from({ length: Math.max(fresh.length, waiting.length) }, (_, index) => [fresh[index], waiting[index]])
+    .flat()
+    .filter(isItem)
+
+/**
+ * Of an endpoint that is away, one event: in turn the feed's next and one of those that it did not take, each time
+ * another. A receiver that rejects some events for ever, and takes all others, is found to be back by that. A probe
+ * of the feed that fails makes a row, so that the next one tries another event.
  */
 const readProbe = async (sql: Statements, claim: EndpointClaim, now: WebhookCommit['now']): Promise<WebhookPage> => {
-  const { items, untold } = await readBacklog(sql, claim, now, { limit: 1, onlyDue: false })
   const fresh = await readFeed(sql, claim, 1)
-  if (items.length > 0 || untold.length > 0)
-    return { items, untold, start: fresh.start, end: fresh.start, replay: undefined }
-  const replay = fresh.items.length > 0 ? undefined : await readReplay(sql, claim, now, 1)
-  return { ...fresh, untold: [], replay }
+  // The cursor stands at the feed's next event, and passes only what is nothing to the endpoint.
+  const end = fresh.items.length > 0 ? fresh.start : fresh.end
+  const asProbe = fresh.items.map((item) => ({ ...item, isProbe: true }))
+  if (asProbe.length > 0 && probesFeed(claim.health)) return { ...fresh, items: asProbe, untold: [], replay: undefined }
+  const waiting = await readBacklog(sql, claim, now, { limit: 1, probe: claim.health.failedInARow })
+  if (waiting.items.length > 0 || waiting.untold.length > 0)
+    return { ...waiting, start: fresh.start, end, replay: undefined }
+  const replay = asProbe.length > 0 ? undefined : await readReplay(sql, claim, now, { limit: 1, isProbe: true })
+  return { ...fresh, items: asProbe, untold: [], replay }
 }
 
+/** What is due; or, for the probe of this number, one of all that wait: every row has its turn. */
 const readBacklog = async (
   sql: Statements,
   { id, types }: EndpointClaim,
   now: WebhookCommit['now'],
-  { limit, onlyDue }: { limit: number; onlyDue: boolean },
+  { limit, probe }: { limit: number; probe?: number },
 ): Promise<Pick<WebhookPage, 'items' | 'untold'>> => {
-  const due = onlyDue ? Prisma.sql`backlog.next_try_at <= ${now.toJSDate()}` : Prisma.sql`backlog.seq IS NOT NULL`
+  const due =
+    probe === undefined
+      ? Prisma.sql`(backlog.next_try_at <= ${now.toJSDate()} OR backlog.is_early)`
+      : Prisma.sql`backlog.seq IS NOT NULL`
+  const turn =
+    probe === undefined
+      ? Prisma.empty
+      : Prisma.sql`OFFSET (SELECT ${Math.floor(probe / 2)}::int % greatest(count(*), 1) FROM webhook_backlogs
+          WHERE endpoint_id = ${id}::uuid AND seq IS NOT NULL)`
   const rows = await sql.$queryRaw<BacklogRow[]>`
     SELECT ${eventColumns(Prisma.raw('backlog.gaps'))}, backlog.failed_tries,
-      backlog.next_try_at <= ${now.toJSDate()} AS is_due
+      backlog.next_try_at
     FROM webhook_backlogs AS backlog
     JOIN ${FEED} ON event.consent_id = backlog.consent_id AND event.seq = backlog.seq
     WHERE backlog.endpoint_id = ${id}::uuid AND ${due}
-    ORDER BY backlog.next_try_at LIMIT ${limit}`
+    ORDER BY backlog.next_try_at, backlog.consent_id LIMIT ${limit} ${turn}`
   const wanted = new Set(storedTypesOf(types))
   const read = rows.map((row) => {
-    const isProbe = !row.is_due
+    const dueAt = instant(row.next_try_at)
+    const isProbe = probe !== undefined || dueAt > now
     const item = wanted.has(row.type)
-      ? toItem(row, { source: 'backlog', failedTries: row.failed_tries, isProbe })
+      ? toItem(row, { source: 'backlog', failedTries: row.failed_tries, dueAt, isProbe })
       : undefined
     return { row, item }
   })
@@ -274,7 +335,7 @@ const readReplay = async (
   sql: Statements,
   { id, types }: EndpointClaim,
   now: WebhookCommit['now'],
-  limit: number,
+  { limit, isProbe }: { limit: number; isProbe: boolean },
 ): Promise<WebhookPage['replay']> => {
   const [replay] = await sql.$queryRaw<ReplayRow[]>`
     SELECT * FROM (
@@ -284,36 +345,47 @@ const readReplay = async (
   if (replay === undefined) return undefined
   // After a failure its event alone: what comes behind it would be sent again at each try.
   const size = replay.failed_tries > 0 ? 1 : limit
-  const rows = await sql.$queryRaw<EventRow[]>`
+  const { failed_tries: failedTries } = replay
+  const [cursor, last] = [BigInt(replay.cursor), BigInt(replay.last)]
+  // As of the feed: a replay of few events in a long time must not take longer than a statement may.
+  const until = cursor + BigInt(SCANNED) < last ? cursor + BigInt(SCANNED) : last
+  const read = sql.$queryRaw<EventRow[]>`
     SELECT ${eventColumns(Prisma.sql`'{}'::int[]`)} FROM ${FEED}
-    WHERE feed.position > ${replay.cursor}::bigint AND feed.position <= ${replay.last}::bigint
+    WHERE feed.position > ${cursor} AND feed.position <= ${until}
       AND event.at >= ${replay.from_at} AND event.at < ${replay.to_at}
       AND event.type = ANY(${storedTypesOf(types)}::text[])
       AND NOT EXISTS (SELECT FROM webhook_backlogs AS backlog WHERE backlog.endpoint_id = ${id}::uuid
         AND backlog.consent_id = event.consent_id AND backlog.seq <= event.seq)
     ORDER BY feed.position LIMIT ${size}`
-  const items = rows.map((row) => toItem(row, { source: 'replay' })).filter(isItem)
-  const end = BigInt(rows.length === size ? (rows.at(-1)?.position ?? replay.last) : replay.last)
-  const failedTries = replay.failed_tries
-  return {
-    id: replay.id,
-    failedTries,
-    items: items.map((item, index) => (index === 0 ? { ...item, failedTries } : item)),
-    end,
+  try {
+    const rows = await read
+    const items = rows.map((row) => toItem(row, { source: 'replay', isProbe })).filter(isItem)
+    const end = rows.length === size ? BigInt(rows.at(-1)?.position ?? until) : until
+    return {
+      id: replay.id,
+      failedTries,
+      items: items.map((item, index) => (index === 0 ? { ...item, failedTries } : item)),
+      end,
+    }
+  } catch (error) {
+    // What is new must not wait for a replay that fails.
+    return { id: replay.id, failedTries, items: [], end: cursor, error }
   }
 }
 
 // Whoever took the endpoint over, or removed it, has changed the fencing token: then nothing of the page is kept. So
-// has the commit itself, whose answer may have been lost: the same page is not recorded twice.
+// has the commit itself, whose answer may have been lost: the same page is not recorded twice. Answers with the secrets
+// as they are now: a rotation must reach a course that has work for hours.
 const moveEndpoint = async (
   tx: Statements,
   claim: EndpointClaim,
   { now, lease, cursor, health, delivered, release }: WebhookCommit,
-): Promise<void> => {
+): Promise<SecretRows> => {
   const { failedInARow, failingSince, restsUntil, disabled } = health
   const at = now.toJSDate()
-  const moved = await tx.$executeRaw`
-    UPDATE webhook_endpoints SET cursor = ${cursor}, fencing_token = fencing_token + 1,
+  const [moved] = await tx.$queryRaw<{ secrets: SecretRows }[]>`
+    UPDATE webhook_endpoints AS endpoint SET cursor = ${cursor},
+      cursor_chain = ${chainAt(Prisma.sql`${cursor}::bigint`)}, fencing_token = fencing_token + 1,
       failed_in_a_row = ${failedInARow},
       failing_since = ${failingSince?.toJSDate() ?? null}::timestamptz,
       rests_until = ${restsUntil?.toJSDate() ?? null}::timestamptz,
@@ -321,22 +393,25 @@ const moveEndpoint = async (
       status = ${disabled === undefined ? 'enabled' : 'disabled'}, disabled_reason = ${disabled ?? null},
       disabled_at = ${disabled === undefined ? null : at}::timestamptz,
       lease_until = ${release ? Prisma.sql`NULL` : later(lease)}
-    WHERE id = ${claim.id}::uuid AND fencing_token = ${claim.fencingToken} AND status = 'enabled'`
-  if (moved !== 1) throw new StaleClaim()
+    WHERE id = ${claim.id}::uuid AND fencing_token = ${claim.fencingToken} AND status = 'enabled'
+    RETURNING ${signing(at)}`
+  if (moved === undefined) throw new StaleClaim()
+  return moved.secrets
 }
 
 const logTries = async (tx: Statements, { id }: EndpointClaim, tries: readonly WebhookTry[]): Promise<void> => {
   const column = <Value>(read: (one: WebhookTry) => Value): Value[] => tries.map(read)
   await tx.$executeRaw`
-    INSERT INTO webhook_deliveries (endpoint_id, webhook_id, consent_id, seq, type, at, result, attempt, status_code,
-      detail, took_ms, is_replay)
+    INSERT INTO webhook_deliveries (endpoint_id, id, webhook_id, consent_id, seq, type, at, result, attempt,
+      status_code, detail, took_ms, is_replay)
     SELECT ${id}::uuid, *
-    FROM unnest(${column(({ webhookId }) => webhookId)}::text[],
+    FROM unnest(${column((one) => one.id)}::uuid[], ${column(({ webhookId }) => webhookId)}::text[],
       ${column(({ consentId }) => consentId)}::uuid[], ${column(({ seq }) => seq)}::int[],
       ${column(({ type }) => type)}::text[], ${column(({ at }) => at.toJSDate())}::timestamptz[],
       ${column(({ result }) => result)}::text[], ${column(({ attempt }) => attempt)}::int[],
       ${column(({ statusCode }) => statusCode ?? null)}::int[], ${column(({ detail }) => detail ?? null)}::text[],
-      ${column(({ tookMs }) => tookMs)}::int[], ${column(({ isReplay }) => isReplay)}::boolean[])`
+      ${column(({ tookMs }) => tookMs)}::int[], ${column(({ isReplay }) => isReplay)}::boolean[])
+    ON CONFLICT DO NOTHING`
 }
 
 /**
@@ -361,7 +436,7 @@ const changeBacklog = async (
     VALUES (${id}::uuid, ${consentId}::uuid, ${next ?? null}::int, ${again?.failedTries ?? 0}, ${at}::timestamptz,
       ${[...gaps]}::int[])
     ON CONFLICT (endpoint_id, consent_id) DO UPDATE SET seq = excluded.seq, failed_tries = excluded.failed_tries,
-      next_try_at = excluded.next_try_at, gaps = excluded.gaps`
+      next_try_at = excluded.next_try_at, gaps = excluded.gaps, is_early = false`
 }
 
 const nextWaiting = async (
@@ -379,15 +454,32 @@ const nextWaiting = async (
 const moveReplay = async (
   tx: Statements,
   claim: EndpointClaim,
-  { id, cursor, failedTries, at, gaps }: NonNullable<WebhookCommit['replay']>,
+  { id, cursor, failedTries, at, delivered }: NonNullable<WebhookCommit['replay']>,
 ): Promise<void> => {
-  for (const gap of gaps)
-    await tx.$executeRaw`
-      INSERT INTO webhook_backlogs (endpoint_id, consent_id, gaps)
-      VALUES (${claim.id}::uuid, ${gap.consentId}::uuid, ARRAY[${gap.seq}::int])
-      ON CONFLICT (endpoint_id, consent_id) DO UPDATE SET gaps = webhook_backlogs.gaps || excluded.gaps`
+  const [still] = await tx.$queryRaw<unknown[]>`SELECT FROM webhook_replays WHERE id = ${id}::uuid FOR UPDATE`
+  // Cancelled meanwhile.
+  if (still === undefined) return
+  if (delivered.length > 0) await closeGaps(tx, claim, delivered)
   await tx.$executeRaw`
     UPDATE webhook_replays SET cursor = ${cursor}, failed_tries = ${failedTries}, next_try_at = ${at.toJSDate()}
     WHERE id = ${id}::uuid`
   await tx.$executeRaw`DELETE FROM webhook_replays WHERE id = ${id}::uuid AND cursor >= last`
+}
+
+/** What a replay has delivered is a gap no more: the consent's next event must not name it. */
+const closeGaps = async (
+  tx: Statements,
+  { id }: EndpointClaim,
+  delivered: NonNullable<WebhookCommit['replay']>['delivered'],
+): Promise<void> => {
+  const [consents, seqs] = [delivered.map(({ consentId }) => consentId), delivered.map(({ seq }) => seq)]
+  const closed = await tx.$executeRaw`
+    UPDATE webhook_backlogs AS backlog SET gaps = ARRAY(
+      SELECT gap FROM unnest(backlog.gaps) AS gap WHERE NOT EXISTS (
+        SELECT FROM unnest(${consents}::uuid[], ${seqs}::int[]) AS told(consent_id, seq)
+        WHERE told.consent_id = backlog.consent_id AND told.seq = gap) ORDER BY gap)
+    WHERE endpoint_id = ${id}::uuid AND consent_id = ANY(${consents}::uuid[]) AND gaps <> '{}'`
+  if (closed > 0)
+    await tx.$executeRaw`
+      DELETE FROM webhook_backlogs WHERE endpoint_id = ${id}::uuid AND seq IS NULL AND gaps = '{}'`
 }

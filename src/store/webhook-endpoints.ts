@@ -1,13 +1,16 @@
 // How operators look after the endpoints of webhooks: add, list, rotate, enable, replay, remove. Each is one statement
 // or one transaction.
 import { randomUUID } from 'node:crypto'
+import { MAX_ENDPOINTS } from '../domain/webhook-limits.ts'
+import { isAway } from '../domain/webhook-retries.ts'
 import { storedTypesOf } from '../domain/webhook-types.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import type { Database } from './database.ts'
 import { sequenceEvents } from './event-sequencer.ts'
 import { isId } from './ids.ts'
 import { instant } from './rows.ts'
-import { type DeliveryResult, type Endpoint, MAX_ENDPOINTS, type WebhookAdministration } from './webhook-port.ts'
+import type { DeliveryResult, Endpoint, WebhookAdministration } from './webhook-port.ts'
+import { chainAt } from './webhook-cursors.ts'
 import { webhookSecretCell } from './webhook-secrets.ts'
 
 interface EndpointRow {
@@ -17,6 +20,7 @@ interface EndpointRow {
   readonly status: Endpoint['status']
   readonly disabled_reason: string | null
   readonly disabled_at: Date | null
+  readonly failed_in_a_row: number
   readonly failing_since: Date | null
   readonly rests_until: Date | null
   readonly delivered_at: Date | null
@@ -36,6 +40,7 @@ const toEndpoint = (row: EndpointRow): Endpoint => ({
   status: row.status,
   disabledReason: row.disabled_reason ?? undefined,
   disabledAt: maybe(row.disabled_at),
+  isAway: isAway({ failedInARow: row.failed_in_a_row }),
   failingSince: maybe(row.failing_since),
   restsUntil: maybe(row.rests_until),
   deliveredAt: maybe(row.delivered_at),
@@ -74,9 +79,9 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
       if (known.length >= MAX_ENDPOINTS) return { kind: 'full' }
       const [id, secretId] = [randomUUID(), randomUUID()]
       await tx.$executeRaw`
-        INSERT INTO webhook_endpoints (id, url, types, cursor, created_at)
-        VALUES (${id}::uuid, ${url}, ${[...types]}::text[],
-          (SELECT coalesce(max(position), 0) FROM event_positions), ${now.toJSDate()})`
+        INSERT INTO webhook_endpoints (id, url, types, cursor, cursor_chain, created_at)
+        SELECT ${id}::uuid, ${url}, ${[...types]}::text[], last, ${chainAt(Prisma.raw('last'))}, ${now.toJSDate()}
+        FROM (SELECT coalesce(max(position), 0) AS last FROM event_positions) AS feed`
       await tx.$executeRaw`
         INSERT INTO webhook_secrets (id, endpoint_id, secret, created_at)
         VALUES (${secretId}::uuid, ${id}::uuid, ${db.vault.seal(secret, webhookSecretCell(secretId))},
@@ -121,19 +126,26 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
       return true
     }),
 
+  // In a feed with other places it begins at the end, and replays by the old ones go: a new one sends the rest.
   // Raises the fencing token: a process that still works on the endpoint as it was must not disable it again.
   enableEndpoint: async (id, now) => {
     if (!isId(id)) return undefined
     return db.transaction(async (tx) => {
-      const [before] = await tx.$queryRaw<{ status: string }[]>`
-        SELECT status FROM webhook_endpoints WHERE id = ${id}::uuid FOR UPDATE`
+      const [before] = await tx.$queryRaw<{ status: string; disabled_reason: string | null }[]>`
+        SELECT status, disabled_reason FROM webhook_endpoints WHERE id = ${id}::uuid FOR UPDATE`
       if (before === undefined) return undefined
       if (before.status === 'enabled') return 'unchanged'
       await tx.$executeRaw`
-        UPDATE webhook_endpoints SET status = 'enabled', disabled_reason = NULL, disabled_at = NULL,
-          failed_in_a_row = 0, failing_since = NULL, rests_until = NULL, lease_until = NULL,
+        UPDATE webhook_endpoints AS endpoint SET status = 'enabled', disabled_reason = NULL, disabled_at = NULL,
+          cursor = place, cursor_chain = ${chainAt(Prisma.raw('place'))}, failed_in_a_row = 0,
+          failing_since = NULL, rests_until = NULL, lease_until = NULL,
           fencing_token = fencing_token + 1
+        FROM (SELECT CASE WHEN ${before.disabled_reason === 'feed-changed'}
+            THEN (SELECT coalesce(max(position), 0) FROM event_positions)
+            ELSE (SELECT cursor FROM webhook_endpoints WHERE id = ${id}::uuid) END AS place) AS feed
         WHERE id = ${id}::uuid`
+      if (before.disabled_reason === 'feed-changed')
+        await tx.$executeRaw`DELETE FROM webhook_replays WHERE endpoint_id = ${id}::uuid`
       await tx.$executeRaw`
         UPDATE webhook_backlogs SET failed_tries = 0, next_try_at = ${now.toJSDate()}
         WHERE endpoint_id = ${id}::uuid AND seq IS NOT NULL`
@@ -163,6 +175,14 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
     return { events: found.events }
   },
 
+  cancelReplays: async (id) => {
+    if (!isId(id)) return undefined
+    const [found] = await db.sql.$queryRaw<{ cancelled: number }[]>`
+      WITH cancelled AS (DELETE FROM webhook_replays WHERE endpoint_id = ${id}::uuid RETURNING id)
+      SELECT (SELECT count(*)::int FROM cancelled) AS cancelled FROM webhook_endpoints WHERE id = ${id}::uuid`
+    return found?.cancelled
+  },
+
   listDeliveries: async ({ endpointId, failedOnly, limit }) => {
     if (endpointId !== undefined && !isId(endpointId)) return []
     const of = endpointId === undefined ? Prisma.empty : Prisma.sql`AND log.endpoint_id = ${endpointId}::uuid`
@@ -187,6 +207,18 @@ export const webhookAdministration = (db: Database): WebhookAdministration => ({
       tookMs: row.took_ms,
       isReplay: row.is_replay,
     }))
+  },
+
+  // Of each endpoint the first event behind its cursor: the feed's places are in the order of commits.
+  countBehind: async (before) => {
+    const [counted] = await db.sql.$queryRaw<{ count: number }[]>`
+      SELECT count(*)::int AS count FROM webhook_endpoints AS endpoint
+      CROSS JOIN LATERAL (
+        SELECT consent_id, seq FROM event_positions WHERE position > endpoint.cursor ORDER BY position LIMIT 1
+      ) AS next
+      JOIN events AS event ON event.consent_id = next.consent_id AND event.seq = next.seq
+      WHERE endpoint.status = 'enabled' AND event.at < ${before.toJSDate()}`
+    return counted?.count ?? 0
   },
 
   countDisabled: async () => {

@@ -26,7 +26,9 @@ export interface WebhookItem {
   /** Given up before, and this endpoint was not told yet. */
   readonly gaps: readonly WebhookGap[]
   readonly source: 'feed' | 'backlog' | 'replay'
-  /** It is tried before its time, to find out whether the endpoint is back: the try does not count. */
+  /** Of one that waits: when its next try is. */
+  readonly dueAt: DateTime | undefined
+  /** It is tried before its time, because the endpoint may be back, or is: the try does not count. */
   readonly isProbe: boolean
 }
 
@@ -50,7 +52,10 @@ export interface WebhookPage {
         readonly id: string
         readonly failedTries: number
         readonly items: readonly WebhookItem[]
+        /** Where its cursor stands when all of `items` are dealt with. */
         readonly end: bigint
+        /** Why its events could not be read; the rest of the page is as it should be. */
+        readonly error?: unknown
       }
     | undefined
 }
@@ -69,6 +74,8 @@ export interface BacklogChange {
 export type DeliveryResult = 'delivered' | 'failed' | 'given-up'
 
 export interface WebhookTry {
+  /** Made where the request is sent. */
+  readonly id: string
   readonly webhookId: string
   readonly consentId: string
   readonly seq: number
@@ -95,14 +102,14 @@ export interface WebhookCommit {
   readonly isBack: boolean
   readonly backlogs: readonly BacklogChange[]
   readonly tries: readonly WebhookTry[]
-  /** `gaps`: events that were given up. `at`: when the replay goes on. */
+  /** `delivered`: events that are gaps no more. `at`: when the replay goes on. */
   readonly replay:
     | {
         readonly id: string
         readonly cursor: bigint
         readonly failedTries: number
         readonly at: DateTime
-        readonly gaps: readonly { readonly consentId: string; readonly seq: number }[]
+        readonly delivered: readonly { readonly consentId: string; readonly seq: number }[]
       }
     | undefined
   readonly release: boolean
@@ -113,15 +120,21 @@ export interface WebhookDelivering {
   hasEndpoints(): Promise<boolean>
   /** Claims up to `limit` endpoints that have something due and that no other process is working on. */
   claimEndpoints(now: DateTime, limit: number, lease: Duration): Promise<readonly EndpointClaim[]>
+  /**
+   * Logs what was sent under a claim that was lost meanwhile: the requests have been made all the same. Answers why it
+   * was lost: the endpoint was removed, or another process or an operator has changed it.
+   */
+  logLostTries(claim: EndpointClaim, tries: readonly WebhookTry[]): Promise<'removed' | 'changed'>
+  /** Gives back what was claimed and not begun. */
+  releaseEndpoint(claim: EndpointClaim): Promise<void>
   /** What is due, at most `limit` events each of the feed, of the backlog and of a replay. */
   readPage(claim: EndpointClaim, now: DateTime, limit: number): Promise<WebhookPage>
   /**
-   * Commits what became of a page, and renews or releases the lease; returns the claim for the next page. Throws
+   * Commits what became of a page, and renews or releases the lease; returns the claim for the next page, with the
+   * secrets that sign from now on. Throws
    * StaleClaim where the claim was lost, or the page was committed before.
    */
   commitPage(claim: EndpointClaim, page: WebhookCommit): Promise<EndpointClaim>
-  /** Deletes up to `limit` tries older than `before`; returns how many. */
-  pruneDeliveries(before: DateTime, limit: number): Promise<number>
 }
 
 export interface Endpoint {
@@ -131,6 +144,8 @@ export interface Endpoint {
   readonly status: 'enabled' | 'disabled'
   readonly disabledReason: string | undefined
   readonly disabledAt: DateTime | undefined
+  /** It fails at everything: one event at a time is tried. */
+  readonly isAway: boolean
   readonly failingSince: DateTime | undefined
   readonly restsUntil: DateTime | undefined
   readonly deliveredAt: DateTime | undefined
@@ -146,7 +161,6 @@ export interface Endpoint {
 
 export interface LoggedTry extends WebhookTry {
   readonly endpointId: string
-  readonly id: string
   /** Undefined once the consent is gone. */
   readonly credentialsId: string | undefined
 }
@@ -174,6 +188,8 @@ export interface WebhookAdministration {
     id: string,
     time: { readonly from: DateTime; readonly to: DateTime; readonly now: DateTime },
   ): Promise<{ readonly events: number } | undefined>
+  /** Ends all replays of an endpoint; returns how many. Undefined if there is no such endpoint. */
+  cancelReplays(id: string): Promise<number | undefined>
   /** The newest first. */
   listDeliveries(filter: {
     readonly endpointId?: string | undefined
@@ -181,7 +197,6 @@ export interface WebhookAdministration {
     readonly limit: number
   }): Promise<readonly LoggedTry[]>
   countDisabled(): Promise<number>
+  /** Endpoints that are enabled and have not passed an event that happened before this instant. */
+  countBehind(before: DateTime): Promise<number>
 }
-
-/** As many as one process serves at once, so that none ever waits for another. */
-export const MAX_ENDPOINTS = 16

@@ -22,12 +22,11 @@ export type WebhookFailure =
   | 'proxy-failed'
   | 'certificate'
   | 'timed-out'
-  | 'reply-too-large'
   | 'reply-broken'
   | 'stopped'
 
 export interface WebhookReply {
-  /** Undefined where no complete answer came. */
+  /** Undefined where no answer came. Its headers decide, whatever becomes of its body. */
   readonly status: number | undefined
   readonly failure: WebhookFailure | undefined
   /** Milliseconds. */

@@ -1,13 +1,15 @@
 // Sends one webhook over HTTP. The host's addresses are looked up and checked here, once, and the connection is made to
 // what was checked: a name that resolves to something else a moment later changes nothing. Nothing of the address, the
 // headers or the reply leaves this file.
-import http from 'node:http'
+import { once } from 'node:events'
+import http, { type IncomingMessage } from 'node:http'
 import https from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import type { Duplex } from 'node:stream'
-import got from 'got'
+import got, { type Request } from 'got'
 import { type EgressProxy, goesByProxy } from '../provider/truelayer/egress-proxy.ts'
 import { retryAfterMs } from '../provider/truelayer/retry-after.ts'
+import { type LimitedResolve, limitedLookups } from './lookups.ts'
 import type { SendWebhook, WebhookFailure, WebhookReply, WebhookRequest } from './port.ts'
 import {
   type Address,
@@ -22,8 +24,12 @@ import { signedHeaders } from './signature.ts'
 
 /** For everything: looking up, connecting, sending, reading the reply. */
 export const WEBHOOK_TIMEOUT_MS = 15_000
-/** Of a reply, in bytes as they come. Nothing of it is kept, but a sender that reads without end can be kept busy. */
+/**
+ * What is read of a reply's body, in bytes as they come, and for how long. Its status has decided already; it is read
+ * only so that the connection can be used again. One that is longer, or trickles, ends its connection.
+ */
 export const MAX_REPLY = 64 * 1024
+const REPLY_MS = 1_000
 /** How long an idle connection is kept: less than servers commonly do. */
 const KEPT_MS = 4_000
 
@@ -69,10 +75,15 @@ const failureOf = (error: unknown, byProxy: boolean): WebhookFailure => {
 }
 
 /** The addresses that the request may connect to. All must be public: a host with one that is not is refused. */
-const checkedAddresses = async (url: URL, resolve: Resolve, reach: Reach): Promise<readonly Address[]> => {
+const checkedAddresses = async (
+  url: URL,
+  { resolve, reach, signal }: { resolve: LimitedResolve; reach: Reach; signal: AbortSignal },
+): Promise<readonly Address[]> => {
   const host = hostOf(url)
   const family = isIP(host)
-  const found = family === 0 ? await resolve(host).catch(() => []) : [{ address: host, family: family as 4 | 6 }]
+  const found =
+    family === 0 ? await resolve(host, signal).catch(() => []) : [{ address: host, family: family as 4 | 6 }]
+  signal.throwIfAborted()
   if (found.length === 0) throw new Refused('not-resolved')
   if (!found.every(({ address }) => mayBeSentTo(address, reach))) throw new Refused('address-refused')
   return found
@@ -110,12 +121,37 @@ const throughProxy = (url: URL, addresses: readonly Address[], proxy: EgressProx
   return { url: literal, agent: { https: agent }, headers: { host: url.host }, end: () => outer?.destroy() }
 }
 
-/** Resolves to the status once the whole reply was read. */
+type Answered = Pick<WebhookReply, 'status' | 'retryAfterMs'>
+
+/** Reads a reply's body as far as it is worth it. How that ends is nothing to the webhook. */
+const drain = async (stream: Request): Promise<void> => {
+  const enough = setTimeout(() => stream.destroy(), REPLY_MS)
+  try {
+    let size = 0
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      size += chunk.length
+      if (size > MAX_REPLY) return
+    }
+  } catch {
+    // Its status came before.
+  } finally {
+    clearTimeout(enough)
+  }
+}
+
+interface Given {
+  readonly dnsLookup: LookupFunction
+  readonly signal: AbortSignal
+  readonly timeoutMs: number
+  /** Called when the headers of the reply have come: nothing later changes what they say. */
+  readonly note: (answered: Answered) => void
+}
+
 const exchange = async (
   { url, agent, headers }: Way,
   request: WebhookRequest,
-  { dnsLookup, signal, timeoutMs }: { dnsLookup: LookupFunction; signal: AbortSignal; timeoutMs: number },
-): Promise<Omit<WebhookReply, 'tookMs' | 'failure'>> => {
+  { dnsLookup, signal, timeoutMs, note }: Given,
+): Promise<Answered> => {
   const stream = client.stream(url, {
     method: 'POST',
     agent,
@@ -129,15 +165,12 @@ const exchange = async (
   // An error after the last byte was read has no other listener, and without this one it would end the process.
   stream.on('error', () => {})
   try {
-    let size = 0
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      size += chunk.length
-      if (size > MAX_REPLY) throw new Refused('reply-too-large')
-    }
-    const { response } = stream
-    if (response === undefined) throw new Refused('reply-broken')
+    const [response] = (await once(stream, 'response')) as [IncomingMessage]
     const { statusCode: status, headers: replied } = response
-    return { status, retryAfterMs: retryAfterMs(replied['retry-after'], replied.date, Date.now()) }
+    const answered = { status, retryAfterMs: retryAfterMs(replied['retry-after'], replied.date, Date.now()) }
+    note(answered)
+    await drain(stream)
+    return answered
   } catch (error) {
     // A kept connection that the other side has closed meanwhile: to send a webhook again does no harm.
     if (stream.reusedSocket && stream.response === undefined && !signal.aborted && !(error instanceof Refused))
@@ -152,7 +185,8 @@ const exchange = async (
 class ConnectionClosed extends Error {}
 
 export const webhookSender = (options: SenderOptions): SendWebhook => {
-  const { proxy, resolve = systemResolve, ca, timeoutMs = WEBHOOK_TIMEOUT_MS } = options
+  const { proxy, ca, timeoutMs = WEBHOOK_TIMEOUT_MS } = options
+  const resolve = limitedLookups(options.resolve ?? systemResolve)
   const kept = { keepAlive: true, timeout: KEPT_MS }
   const trusted = ca === undefined ? {} : { ca }
   const shared = { http: new http.Agent(kept), https: new https.Agent({ ...kept, ...trusted }) }
@@ -162,23 +196,24 @@ export const webhookSender = (options: SenderOptions): SendWebhook => {
     const startedAt = performance.now()
     const tookMs = (): number => Math.round(performance.now() - startedAt)
     const over = AbortSignal.any([stopping, AbortSignal.timeout(timeoutMs)])
-    const url = new URL(request.url)
-    const byProxy = proxy !== undefined && goesByProxy(request.url, proxy)
+    const viaProxy = proxy !== undefined && goesByProxy(request.url, proxy) ? proxy : undefined
 
-    const send = async () => {
+    let answered: Answered | undefined
+    const send = async (): Promise<Answered> => {
       // Checked again: an address that was stored in development must not be used elsewhere.
       if (urlProblem(request.url, options) !== undefined) throw new Refused('address-refused')
-      const addresses = await checkedAddresses(url, resolve, options)
-      over.throwIfAborted()
+      const url = new URL(request.url)
+      const addresses = await checkedAddresses(url, { resolve, reach: options, signal: over })
       const left = (): number => Math.max(1, timeoutMs - tookMs())
-      const given = () => ({ dnsLookup: lookupOf(addresses), signal: over, timeoutMs: left() })
+      const note = (one: Answered): void => void (answered = one)
+      const given = (): Given => ({ dnsLookup: lookupOf(addresses), signal: over, timeoutMs: left(), note })
       const direct = (agents: typeof shared): Way => ({
         url,
         agent: url.protocol === 'https:' ? { https: agents.https } : { http: agents.http },
         headers: {},
         end: () => {},
       })
-      const way = byProxy ? throughProxy(url, addresses, proxy, ca) : direct(shared)
+      const way = viaProxy === undefined ? direct(shared) : throughProxy(url, addresses, viaProxy, ca)
       try {
         return await exchange(way, request, given())
       } catch (error) {
@@ -194,7 +229,12 @@ export const webhookSender = (options: SenderOptions): SendWebhook => {
     try {
       return { ...(await Promise.race([send(), cut])), failure: undefined, tookMs: tookMs() }
     } catch (error) {
-      const failure = stopping.aborted ? 'stopped' : over.aborted ? 'timed-out' : failureOf(error, byProxy)
+      if (answered !== undefined) return { ...answered, failure: undefined, tookMs: tookMs() }
+      const failure = stopping.aborted
+        ? 'stopped'
+        : over.aborted
+          ? 'timed-out'
+          : failureOf(error, viaProxy !== undefined)
       return { status: undefined, failure, retryAfterMs: undefined, tookMs: tookMs() }
     }
   }

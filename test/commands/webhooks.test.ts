@@ -31,6 +31,7 @@ describe('an endpoint', () => {
         status: 'enabled',
         disabled_reason: null,
         disabled_at: null,
+        is_away: false,
         failing_since: null,
         rests_until: null,
         delivered_at: null,
@@ -89,6 +90,7 @@ describe('what there is not is refused', () => {
     ['enable', nobody],
     ['rotate-secret', nobody],
     ['replay', nobody, '--from', '1d'],
+    ['cancel-replays', nobody],
     ['remove', 'no id at all'],
   ])('%s of an endpoint that does not exist: exit code 1', async (...args) => {
     const { code, stderr } = await webhooks(...args)
@@ -133,6 +135,7 @@ describe('what there is not is refused', () => {
 test('a replay and the log of tries, of what is there', async () => {
   const id = String((await asJson('add', URL))['id'])
   expect(await asJson('replay', id, '--from', '2026-01-01')).toMatchObject({ result: 'unchanged', events: 0 })
+  expect(await asJson('cancel-replays', id)).toMatchObject({ result: 'unchanged' })
   const consent = '11111111-1111-4111-8111-111111111111'
   await asOwner(
     url,

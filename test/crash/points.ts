@@ -358,6 +358,7 @@ const harmless: ReadonlySet<string> = new Set([
   'visits.visitStartPage',
   // Deletes answers that no repetition gets any more; the next sweep deletes what is left.
   'store.purgeAnswers',
+  'store.purgeWebhookTries',
   // The provider's answers, inside the circuit breaker: point `answer-unnoted`, or after it those of `provider`.
   'truelayer.exchangeCode',
   'truelayer.makeLink',

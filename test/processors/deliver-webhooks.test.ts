@@ -1,9 +1,10 @@
 // Webhooks from the event table to real receivers: order, independence, retries, gaps, replays, and crashes.
 import { Duration } from 'luxon'
-import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { DISABLED_AFTER, FAILURES_UNTIL_AWAY, webhookDelays } from '../../src/domain/webhook-retries.ts'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { DISABLED_AFTER, FAILURES_UNTIL_AWAY, replayDelays, webhookDelays } from '../../src/domain/webhook-retries.ts'
 import { PermanentError, TransientError } from '../../src/errors.ts'
-import { DELIVERIES_KEPT, deliverWebhooks } from '../../src/processors/deliver-webhooks.ts'
+import { deliverWebhooks } from '../../src/processors/deliver-webhooks.ts'
+import { sweep, WEBHOOK_TRIES_LAST } from '../../src/processors/sweep.ts'
 import { sequenceEvents } from '../../src/store/event-sequencer.ts'
 import type { EventType } from '../../src/store/events.ts'
 import { webhookDelivering } from '../../src/store/webhook-deliveries.ts'
@@ -338,6 +339,132 @@ describe('what is not taken', () => {
   })
 })
 
+describe('events that a receiver rejects for ever', () => {
+  /** Twelve, so that the endpoint counts as away, and a receiver that takes everything else. */
+  const twelveRejected = async () => {
+    const { receiver, id } = await anEndpoint()
+    const poor = await Promise.all(Array.from({ length: 12 }, aConsent))
+    const isPoor = new Set(poor.map((consent) => consent.id))
+    receiver.answer = (response, received) => status(isPoor.has(received.consentId) ? 400 : 200)(response, received)
+    for (const consent of poor) await happens(consent.id, 'renewal.opened')
+    return { receiver, id, poor }
+  }
+
+  test('what is new is delivered beside them, each time', async () => {
+    const { receiver, id } = await twelveRejected()
+    const courier = aCourier()
+    await courier.deliver()
+    for (let round = 0; round < 3; round += 1) {
+      const well = await aConsent()
+      await happens(well.id, 'renewal.opened')
+      for (let probe = 0; probe < 2; probe += 1) {
+        moveOn(Duration.fromObject({ minutes: 5 }))
+        await courier.deliver()
+      }
+      expect(receiver.sequencesOf(well.id)).toEqual([1])
+    }
+    expect(await endpoint(id)).toMatchObject({ status: 'enabled', behind: 0 })
+  })
+
+  test('after their ten tries they are given up, although the endpoint went away and came back meanwhile', async () => {
+    const { receiver, id, poor } = await twelveRejected()
+    const courier = aCourier()
+    await courier.deliver()
+    for (const delay of [...webhookDelays, ...webhookDelays.slice(-2)]) {
+      moveOn(delay)
+      const well = await aConsent()
+      await happens(well.id, 'renewal.opened')
+      for (let probe = 0; probe < 3; probe += 1) {
+        await courier.deliver()
+        moveOn(Duration.fromObject({ minutes: 5 }))
+      }
+      expect(receiver.sequencesOf(well.id)).toEqual([1])
+    }
+    expect(await backlogs(id)).toMatchObject(poor.map(() => ({ seq: null, gaps: [1] })))
+    expect((await endpoint(id)).status).toBe('enabled')
+  })
+
+  test('enabled again, it gets what is new first', async () => {
+    const { receiver, id } = await twelveRejected()
+    const courier = aCourier()
+    await courier.deliver()
+    await world.db.prisma.webhookEndpoint.updateMany({
+      data: { status: 'disabled', disabledReason: 'no-success', disabledAt: world.clock.now().toJSDate() },
+    })
+    const well = await aConsent()
+    await happens(well.id, 'renewal.opened')
+    await endpoints.enableEndpoint(id, world.clock.now())
+    await courier.deliver()
+    expect(receiver.sequencesOf(well.id)).toEqual([1])
+  })
+
+  test('a restarted receiver that rejects one of what waits is found to be back by another', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = await Promise.all(Array.from({ length: 10 }, aConsent))
+    for (const consent of consents) await happens(consent.id, 'renewal.opened')
+    receiver.answer = status(502)
+    const courier = aCourier()
+    await courier.deliver()
+    expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 10 })
+    const first = (await world.db.prisma.webhookBacklog.findFirst({ orderBy: { nextTryAt: 'asc' } }))?.consentId
+    receiver.answer = (response, received) => status(received.consentId === first ? 400 : 200)(response, received)
+    for (let probe = 0; probe < 4; probe += 1) {
+      moveOn(Duration.fromObject({ seconds: 5 }))
+      await courier.deliver()
+    }
+    expect(await endpoint(id)).toMatchObject({ failingConsents: 1, status: 'enabled' })
+  })
+})
+
+describe('an endpoint that comes and goes', () => {
+  test('does not use up the tries of what waits: they are spread over three days all the same', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = await Promise.all(Array.from({ length: 12 }, aConsent))
+    for (const consent of consents) await happens(consent.id, 'renewal.opened')
+    receiver.answer = status(502)
+    const courier = aCourier()
+    await courier.deliver()
+    // For two hours it takes one event, and fails at all others.
+    for (let round = 0; round < 12; round += 1) {
+      const well = await aConsent()
+      await happens(well.id, 'token.replaced')
+      receiver.answer = (response, received) => status(received.consentId === well.id ? 200 : 502)(response, received)
+      for (let probe = 0; probe < 2; probe += 1) {
+        moveOn(Duration.fromObject({ minutes: 5 }))
+        await courier.deliver()
+      }
+    }
+    const waiting = (await backlogs(id)).filter(({ seq }) => seq !== null)
+    expect(waiting).toHaveLength(12)
+    for (const { failedTries } of waiting) expect(failedTries).toBeLessThanOrEqual(4)
+    receiver.answer = status(200)
+    for (let probe = 0; probe < 2; probe += 1) {
+      moveOn(Duration.fromObject({ minutes: 5 }))
+      await courier.deliver()
+    }
+    expect(await endpoint(id)).toMatchObject({ behind: 0, failingConsents: 0 })
+  })
+})
+
+describe('several answers at once', () => {
+  test('a 410 among successes disables it', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consents = await Promise.all(Array.from({ length: 8 }, aConsent))
+    for (const consent of consents) await happens(consent.id, 'renewal.opened')
+    const waiting: Parameters<typeof receiver.answer>[] = []
+    receiver.answer = (...one) => {
+      waiting.push(one)
+      if (waiting.length < 8) return
+      const [[gone, received], ...others] = waiting as [(typeof waiting)[number], ...typeof waiting]
+      // The others are answered once this answer has left.
+      gone.on('close', () => others.forEach((other) => status(200)(...other)))
+      status(410, { connection: 'close' })(gone, received)
+    }
+    await aCourier().deliver()
+    expect(await endpoint(id)).toMatchObject({ status: 'disabled', disabledReason: 'gone' })
+  })
+})
+
 describe('an endpoint is disabled', () => {
   test('by 410 at once; enabled again, it gets what waited', async () => {
     const { receiver, id } = await anEndpoint()
@@ -394,6 +521,23 @@ describe('an endpoint is disabled', () => {
   })
 })
 
+test('places that were given out anew disable an endpoint, which would pass over what it never got', async () => {
+  const { receiver, id } = await anEndpoint()
+  const consent = await aConsent()
+  await happens(consent.id, 'renewal.opened')
+  await aCourier().deliver()
+  // As after a restore of a dump, whose feed had got other places meanwhile.
+  await world.db.prisma.webhookEndpoint.updateMany({ data: { cursorChain: '0123456789abcdef' } })
+  await happens(consent.id, 'consent.renewed')
+  await aCourier().deliver()
+  expect(await endpoint(id)).toMatchObject({ status: 'disabled', disabledReason: 'feed-changed' })
+  expect(receiver.sequencesOf(consent.id)).toEqual([1])
+  await endpoints.enableEndpoint(id, world.clock.now())
+  await happens(consent.id, 'token.replaced')
+  await aCourier().deliver()
+  expect(receiver.sequencesOf(consent.id)).toEqual([1, 3])
+})
+
 test('a rotation: both secrets sign until the overlap is over', async () => {
   const { receiver, secret, id } = await anEndpoint()
   const consent = await aConsent()
@@ -411,6 +555,55 @@ test('a rotation: both secrets sign until the overlap is over', async () => {
   expect(() => verified(receiver.received[1]!, secret.reveal())).toThrow()
   const sealed = await world.db.prisma.webhookSecret.findMany({ where: { endpointId: id } })
   for (const row of sealed) expect(row.secret).toMatch(/^v1\.k1\./)
+})
+
+test('a rotation reaches a course that is under way, and ends what signed before', async () => {
+  const { receiver, secret, id } = await anEndpoint()
+  const newer = newWebhookSecret()
+  const consents = await Promise.all(Array.from({ length: 20 }, aConsent))
+  // More than one page.
+  for (let round = 0; round < 7; round += 1) for (const consent of consents) await happens(consent.id, 'token.replaced')
+  let rotated: Promise<boolean> | undefined
+  receiver.answer = (response, received) => {
+    const now = world.clock.now()
+    rotated ??= endpoints.rotateSecret(id, newer, now, now)
+    void rotated.then(() => status(200)(response, received))
+  }
+  await aCourier().deliver()
+  expect(receiver.received).toHaveLength(140)
+  for (const received of receiver.received.slice(100)) {
+    expect(verified(received, newer.reveal())).toBeDefined()
+    expect(() => verified(received, secret.reveal())).toThrow()
+  }
+})
+
+test('nothing is sent under a lease that may have ended: neither late after a claim nor after a commit', async () => {
+  const { receiver, id } = await anEndpoint()
+  await happens((await aConsent()).id, 'renewal.opened')
+  let late = 0
+  const real = performance.now.bind(performance)
+  const spy = vi.spyOn(performance, 'now').mockImplementation(() => real() + late)
+  onTestFinished(() => spy.mockRestore())
+  const sentAtCommit: number[] = []
+  const courier = aCourier({
+    store: {
+      ...store,
+      claimEndpoints: async (...given) => {
+        const claims = await store.claimEndpoints(...given)
+        if (claims.length > 0) late += 25_000
+        return claims
+      },
+      commitPage: async (...given) => {
+        sentAtCommit.push(receiver.received.length)
+        const next = await store.commitPage(...given)
+        if (sentAtCommit.length === 1) late += 25_000
+        return next
+      },
+    },
+  })
+  await courier.deliver()
+  expect(sentAtCommit.slice(0, 3)).toEqual([0, 0, 1])
+  expect(await endpoint(id)).toMatchObject({ behind: 0 })
 })
 
 describe('a replay', () => {
@@ -444,7 +637,12 @@ describe('a replay', () => {
     expect(new Set(receiver.received.map((one) => one.id)).size).toBe(3)
   })
 
-  test('goes on at the event that was not taken, and leaves it as a gap after its last try', async () => {
+  const aroundNow = () => {
+    const now = world.clock.now()
+    return { from: now.minus({ minutes: 30 }), to: now.plus({ hours: 1 }), now }
+  }
+
+  test('goes on at the event that was not taken, and passes it over after four tries: it was told before', async () => {
     const { receiver, id } = await anEndpoint()
     const [consent, other] = [await aConsent(), await aConsent()]
     const courier = aCourier()
@@ -452,28 +650,119 @@ describe('a replay', () => {
     await happens(consent.id, 'renewal.opened', 'message.sent')
     await happens(other.id, 'renewal.opened')
     await courier.deliver()
-    receiver.answer = (response, received) => status(received.consentId === consent.id ? 500 : 200)(response, received)
-    const [from, to] = [world.clock.now().minus({ minutes: 30 }), world.clock.now().plus({ hours: 1 })]
-    expect(await endpoints.requestReplay(id, { from, to, now: world.clock.now() })).toEqual({ events: 3 })
-    await courier.deliver()
-    for (const delay of webhookDelays.slice(0, -1)) {
-      moveOn(delay)
-      await happens(other.id, 'token.replaced')
-      await courier.deliver()
-    }
-    receiver.received.length = 0
     receiver.answer = (response, received) =>
       status(received.sequence === 1 && received.consentId === consent.id ? 500 : 200)(response, received)
-    moveOn(webhookDelays.at(-1)!)
+    expect(await endpoints.requestReplay(id, aroundNow())).toEqual({ events: 3 })
+    receiver.received.length = 0
     await courier.deliver()
+    for (const delay of replayDelays) {
+      expect((await endpoint(id)).replays).toBe(1)
+      moveOn(delay)
+      await courier.deliver()
+    }
     expect((await endpoint(id)).replays).toBe(0)
-    expect(receiver.sequencesOf(consent.id)).toEqual([1, 2])
+    expect(receiver.sequencesOf(consent.id)).toEqual([1, 1, 1, 1, 2])
     await happens(consent.id, 'consent.renewed')
     await courier.deliver()
-    expect(receiver.received.at(-1)).toMatchObject({
-      sequence: 3,
-      gaps: [{ sequence: 1, type: 'consent.renewal_opened' }],
+    expect(receiver.received.at(-1)).toMatchObject({ sequence: 3, gaps: [] })
+  })
+
+  test('closes the gaps that it delivers: no event names them afterwards', async () => {
+    const { receiver, id } = await anEndpoint()
+    const consent = await aConsent()
+    world.clock.advance({ days: 100 })
+    await happens(consent.id, 'renewal.opened')
+    await sequenceEvents(world.db)
+    await aCourier().deliver()
+    await world.db.prisma.webhookBacklog.create({ data: { endpointId: id, consentId: consent.id, gaps: [1] } })
+    await endpoints.requestReplay(id, aroundNow())
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([1, 1])
+    expect(await backlogs(id)).toEqual([])
+    await happens(consent.id, 'consent.renewed')
+    await aCourier().deliver()
+    expect(receiver.received.at(-1)).toMatchObject({ sequence: 2, gaps: [] })
+  })
+})
+
+describe('a long replay', () => {
+  const aReplay = async () => {
+    const { receiver, id } = await anEndpoint(['consent.lapsed', 'consent.renewed'])
+    const consent = await aConsent()
+    world.clock.advance({ days: 100 })
+    const at = world.clock.now().toJSDate()
+    await world.db.prisma.$executeRaw`
+      INSERT INTO events (consent_id, seq, type, at, actor, hash)
+      SELECT ${consent.id}::uuid, seq, CASE WHEN seq = 12000 THEN 'consent.lapsed' ELSE 'token.replaced' END, ${at},
+        'system', repeat('0', 64)
+      FROM generate_series(1, 12000) AS seq`
+    await sequenceEvents(world.db, 20_000)
+    await aCourier().deliver()
+    receiver.received.length = 0
+    const now = world.clock.now()
+    const requested = await endpoints.requestReplay(id, {
+      from: now.minus({ hours: 1 }),
+      to: now.plus({ hours: 1 }),
+      now,
     })
+    expect(requested).toEqual({ events: 1 })
+    // As if it had begun with the first of many that the endpoint does not want.
+    await world.db.prisma.$executeRaw`UPDATE webhook_replays SET cursor = last - 12000`
+    return { receiver, id, consent }
+  }
+
+  test('is read a part at a time, however few events of it are wanted', async () => {
+    const { receiver, id, consent } = await aReplay()
+    const [before] = await world.db.prisma.webhookReplay.findMany({ where: { endpointId: id } })
+    const seen: bigint[] = []
+    const counting = {
+      ...store,
+      readPage: async (...given: Parameters<typeof store.readPage>) => {
+        const page = await store.readPage(...given)
+        if (page.replay !== undefined) seen.push(page.replay.end - before!.cursor)
+        return page
+      },
+    }
+    await aCourier({ store: counting }).deliver()
+    expect(seen).toEqual([5_000n, 10_000n, 12_000n])
+    expect(receiver.sequencesOf(consent.id)).toEqual([12_000])
+    expect((await endpoint(id)).replays).toBe(0)
+  })
+
+  test('one that cannot be read holds up nothing that is new, and is tried again', async () => {
+    const { receiver, consent } = await aReplay()
+    const { sql } = world.db
+    let failures = 0
+    const broken = webhookDelivering({
+      ...world.db,
+      sql: {
+        ...sql,
+        $queryRaw: async (text, ...values) => {
+          if (!('raw' in text) || !text.join('').includes('event.at >=')) return sql.$queryRaw(text, ...values)
+          failures += 1
+          throw new TransientError('database-unavailable')
+        },
+      },
+    })
+    const other = await aConsent()
+    await happens(other.id, 'consent.renewed')
+    await aCourier({ store: broken }).deliver()
+    await aCourier({ store: broken }).deliver()
+    expect(receiver.sequencesOf(other.id)).toEqual([1])
+    expect(failures).toBe(1)
+    world.clock.advance({ minutes: 6 })
+    await aCourier().deliver()
+    expect(receiver.sequencesOf(consent.id)).toEqual([12_000])
+  })
+
+  test('is cancelled, also while a page of it is under way', async () => {
+    const { receiver, id } = await aReplay()
+    receiver.answer = (response, received) =>
+      void endpoints.cancelReplays(id).then(() => status(200)(response, received))
+    await aCourier().deliver()
+    expect(await endpoint(id)).toMatchObject({ replays: 0, behind: 0 })
+    expect(await endpoints.cancelReplays(id)).toBe(0)
+    expect(await endpoints.cancelReplays('00000000-0000-4000-8000-000000000000')).toBeUndefined()
   })
 })
 
@@ -504,7 +793,7 @@ describe('a death between sending and recording', () => {
     await dead
   })
 
-  test('a process whose claim was taken over records nothing', async () => {
+  test('a process whose claim was taken over moves nothing, and logs what it has sent', async () => {
     const { receiver, id } = await anEndpoint()
     await happens((await aConsent()).id, 'renewal.opened')
     receiver.answer = (response, received) => {
@@ -515,11 +804,23 @@ describe('a death between sending and recording', () => {
     }
     await aCourier().deliver()
     expect(await endpoint(id)).toMatchObject({ behind: 1 })
-    expect(await tries(id)).toEqual([])
+    expect(await tries(id)).toMatchObject([{ seq: 1, result: 'delivered' }])
     receiver.answer = status(200)
     await aCourier().deliver()
     expect(receiver.received.map((one) => one.sequence)).toEqual([1, 1])
-    expect(await tries(id)).toHaveLength(1)
+    expect(await tries(id)).toHaveLength(2)
+  })
+
+  test('an endpoint that is removed while it is served: what was sent is logged, and why it ends', async () => {
+    const { receiver, id } = await anEndpoint()
+    await happens((await aConsent()).id, 'renewal.opened')
+    receiver.answer = (response, received) =>
+      void endpoints.removeEndpoint(id).then(() => status(200)(response, received))
+    const said: unknown[] = []
+    const log = { ...silent, info: (_: object, text: string) => said.push(text) } as typeof silent
+    await aCourier({ log }).deliver()
+    expect(await tries(id)).toMatchObject([{ seq: 1, result: 'delivered' }])
+    expect(said).toEqual(['an endpoint of webhooks was removed while it was served'])
   })
 
   test('two workers at once: each event once', async () => {
@@ -573,6 +874,25 @@ describe('a death between sending and recording', () => {
     expect(await endpoint(id)).toMatchObject({ behind: 0 })
   })
 
+  test('a stop while endpoints are claimed gives them back, and begins nothing', async () => {
+    const { receiver } = await anEndpoint()
+    await happens((await aConsent()).id, 'renewal.opened')
+    const courier = aCourier({
+      store: {
+        ...store,
+        claimEndpoints: async (...given) => {
+          const claims = await store.claimEndpoints(...given)
+          courier.stop()
+          return claims
+        },
+      },
+    })
+    await courier.deliver()
+    expect(receiver.received).toEqual([])
+    await aCourier().deliver()
+    expect(receiver.received).toHaveLength(1)
+  })
+
   test('a stop abandons what hangs, keeps what was taken, and gives the endpoint back', async () => {
     const { receiver, id } = await anEndpoint()
     const [quick, slow] = [await aConsent(), await aConsent()]
@@ -597,23 +917,61 @@ describe('a death between sending and recording', () => {
 test('an endpoint whose secret does not decrypt gets nothing, and holds up no other', async () => {
   const [broken, well] = [await anEndpoint(), await anEndpoint()]
   await world.db.prisma.webhookSecret.updateMany({ where: { endpointId: broken.id }, data: { secret: 'v1.k9.a.b' } })
+  const before = world.clock.now()
   await happens((await aConsent()).id, 'renewal.opened')
   await aCourier().deliver()
   expect([broken.receiver.received.length, well.receiver.received.length]).toEqual([0, 1])
   expect(await endpoint(broken.id)).toMatchObject({ behind: 1, status: 'enabled' })
+  expect(await endpoints.countBehind(before)).toBe(0)
+  expect(await endpoints.countBehind(before.plus({ hours: 1 }))).toBe(1)
 })
 
-test('the log of tries is kept for thirty days', async () => {
+test('the log of tries is kept for thirty days; a sweep deletes what is older, with endpoints or without', async () => {
   const { id } = await anEndpoint()
   const consent = await aConsent()
   await happens(consent.id, 'renewal.opened')
   await aCourier().deliver()
-  world.clock.advance({ days: DELIVERIES_KEPT.as('days'), minutes: -1 })
-  await aCourier().deliver()
+  await endpoints.removeEndpoint(id)
+  const sweeps = async (over: Partial<typeof world.store> = {}) =>
+    sweep({
+      store: { ...world.store, ...over },
+      queue: { add: async () => undefined, countWaiting: async () => 0 },
+      clock: world.clock,
+      log: silent,
+      pageSize: 1_000,
+      maxWaiting: 1_000,
+      queuedFor: Duration.fromObject({ minutes: 10 }),
+    })()
+  world.clock.advance({ days: WEBHOOK_TRIES_LAST.as('days'), minutes: -1 })
+  await sweeps()
   expect(await tries(id)).toHaveLength(1)
   world.clock.advance({ minutes: 2 })
-  await aCourier().deliver()
+  // One that fails holds up neither the sweep nor webhooks.
+  const failing = async (): Promise<number> => {
+    throw new TransientError('database-unavailable')
+  }
+  expect(await sweeps({ purgeWebhookTries: failing })).toMatchObject({ kind: 'done' })
+  expect(await tries(id)).toHaveLength(1)
+  await sweeps()
   expect(await tries(id)).toEqual([])
+})
+
+test('sixteen endpoints ask the database four at a time', async () => {
+  for (let index = 0; index < 16; index += 1) await anEndpoint()
+  await happens((await aConsent()).id, 'renewal.opened')
+  let [running, most] = [0, 0]
+  const counted =
+    <Given extends unknown[], Result>(call: (...given: Given) => Promise<Result>) =>
+    async (...given: Given): Promise<Result> => {
+      running += 1
+      most = Math.max(most, running)
+      return call(...given).finally(() => (running -= 1))
+    }
+  await aCourier({
+    store: { ...store, readPage: counted(store.readPage), commitPage: counted(store.commitPage) },
+  }).deliver()
+  expect(most).toBe(4)
+  expect(await world.db.prisma.webhookDelivery.count()).toBe(16)
 })
 
 test('there are as many endpoints as one process serves at once, and no two with one address', async () => {

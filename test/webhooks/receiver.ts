@@ -67,7 +67,7 @@ export const startReceiver = async ({ tls = false }: { tls?: boolean } = {}) => 
     port,
     url: tls ? `https://localhost:${port}/hook` : `http://127.0.0.1:${port}/hook`,
     received,
-    /** `<consent's index among those given> <sequence>`, as they came. */
+    /** Of one consent, as they came. */
     sequencesOf: (consentId: string): number[] =>
       received.filter((one) => one.consentId === consentId).map(({ sequence }) => sequence),
     close: async () => {

@@ -1,4 +1,7 @@
 // One webhook over HTTP: signed, limited in size and time, and never to an address that is not public.
+import type { ServerResponse } from 'node:http'
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net'
+import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { Secret } from '../../src/secret.ts'
 import { isPublic, type Resolve, urlProblem } from '../../src/webhooks/public-address.ts'
@@ -64,23 +67,79 @@ describe('what comes back', () => {
     expect(trap.seen).toEqual({ connections: 0, bytes: 0 })
   })
 
-  test('a reply as large as may be, and one that is larger', async () => {
-    const receiver = await aReceiver()
-    receiver.answer = (response) => response.end(Buffer.alloc(MAX_REPLY))
-    expect(await development()(request(receiver.url), never)).toMatchObject({ status: 200 })
-    receiver.answer = (response) => response.end(Buffer.alloc(MAX_REPLY + 1))
-    expect(await development()(request(receiver.url), never)).toMatchObject({ failure: 'reply-too-large' })
-  })
-
-  test('silence, and a reply that trickles, are cut off when the time is over', async () => {
+  test('silence is cut off when the time is over', async () => {
     const receiver = await aReceiver()
     receiver.answer = hangs
     expect(await development({ timeoutMs: 300 })(request(receiver.url), never)).toMatchObject({ failure: 'timed-out' })
-    receiver.answer = (response) => {
-      const timer = setInterval(() => response.write('.'), 20)
-      response.on('close', () => clearInterval(timer))
-    }
-    expect(await development({ timeoutMs: 300 })(request(receiver.url), never)).toMatchObject({ failure: 'timed-out' })
+  })
+
+  // A body without an end, whatever it is: the status has come, and the connection is not kept.
+  test.each<[string, (response: ServerResponse) => void]>([
+    ['as large as is read', (response) => void response.end(Buffer.alloc(MAX_REPLY))],
+    ['larger', (response) => void response.end(Buffer.alloc(MAX_REPLY + 1))],
+    [
+      'broken off',
+      (response) => response.writeHead(200, { 'content-length': '9' }).write('.', () => response.destroy()),
+    ],
+    [
+      'that trickles',
+      (response) => {
+        response.writeHead(200)
+        const timer = setInterval(() => response.write('.'), 20)
+        response.on('close', () => clearInterval(timer))
+      },
+    ],
+    [
+      'that floods',
+      (response) => {
+        response.writeHead(200)
+        const more = (): unknown => response.write(Buffer.alloc(1 << 20), (error) => void (error ?? more()))
+        more()
+      },
+    ],
+    [
+      'that is small, and large when it is unpacked',
+      (response) => {
+        const bomb = gzipSync(Buffer.alloc(32 << 20))
+        response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb)
+      },
+    ],
+  ])('a 2xx with a body %s is a delivery', async (_, answer) => {
+    const receiver = await aReceiver()
+    const send = development({ timeoutMs: 5_000 })
+    receiver.answer = answer
+    const sent = await send(request(receiver.url), never)
+    expect(sent).toMatchObject({ status: 200, failure: undefined })
+    expect(sent.tookMs).toBeLessThan(4_000)
+    receiver.answer = status(204)
+    expect(await send(request(receiver.url), never)).toMatchObject({ status: 204 })
+  })
+
+  /** Answers with these bytes, as no server of Node's would. */
+  const aRawReceiver = async (answer: (socket: Socket) => void) => {
+    const server = createTcpServer((socket) => {
+      socket.on('error', () => undefined)
+      socket.once('data', () => answer(socket))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(async () => void server.close())
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  }
+
+  test('headers without an end are cut off', async () => {
+    const url = await aRawReceiver((socket) => {
+      const more = (): unknown => socket.write(`x-more: ${'x'.repeat(1_000)}\r\n`, (error) => void (error ?? more()))
+      socket.write('HTTP/1.1 200 OK\r\n', more)
+    })
+    expect(await development({ timeoutMs: 5_000 })(request(url), never)).toMatchObject({ failure: 'reply-broken' })
+  })
+
+  test('answers before the answer (1xx) without an end are cut off in time', async () => {
+    const url = await aRawReceiver((socket) => {
+      const timer = setInterval(() => socket.write('HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n'), 1)
+      socket.on('close', () => clearInterval(timer))
+    })
+    expect(await development({ timeoutMs: 500 })(request(url), never)).toMatchObject({ failure: 'timed-out' })
   })
 
   test('a receiver may take its time: longer than an idle connection is kept', async () => {

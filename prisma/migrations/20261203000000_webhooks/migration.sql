@@ -9,6 +9,7 @@ CREATE TABLE "webhook_endpoints" (
     "disabled_reason" TEXT,
     "disabled_at" TIMESTAMPTZ(3),
     "cursor" BIGINT NOT NULL,
+    "cursor_chain" TEXT,
     "failed_in_a_row" INTEGER NOT NULL DEFAULT 0,
     "failing_since" TIMESTAMPTZ(3),
     "rests_until" TIMESTAMPTZ(3),
@@ -37,12 +38,14 @@ CREATE INDEX "webhook_secrets_endpoint_id_idx" ON "webhook_secrets"("endpoint_id
 ALTER TABLE "webhook_secrets" ADD CONSTRAINT "webhook_secrets_endpoint_id_fkey" FOREIGN KEY ("endpoint_id") REFERENCES "webhook_endpoints"("id") ON DELETE CASCADE ON UPDATE CASCADE;
 
 -- A consent whose event was not taken: the event ("seq"), and what was given up and the receiver has not been told of yet ("gaps").
+-- "is_early": the endpoint is back, and the event is tried once before its time.
 CREATE TABLE "webhook_backlogs" (
     "endpoint_id" UUID NOT NULL,
     "consent_id" UUID NOT NULL,
     "seq" INTEGER,
     "failed_tries" INTEGER NOT NULL DEFAULT 0,
     "next_try_at" TIMESTAMPTZ(3),
+    "is_early" BOOLEAN NOT NULL DEFAULT false,
     "gaps" INTEGER[] NOT NULL DEFAULT '{}',
 
     CONSTRAINT "webhook_backlogs_pkey" PRIMARY KEY ("endpoint_id", "consent_id")

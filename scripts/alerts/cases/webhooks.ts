@@ -14,6 +14,11 @@ export const webhooks: readonly RuleCase[] = [
     looks: { 12: [], 60: [] },
   },
   {
+    says: 'an endpoint is behind, and catches up',
+    processes: everybody({ [attention('webhooks-behind')]: (minute) => Number(minute >= 10 && minute < 60) }),
+    looks: { 14: [], 15: ['ReconsentWebhooksBehind'], 59: ['ReconsentWebhooksBehind'], 60: [] },
+  },
+  {
     says: 'a webhook is given up, for the first time',
     everyMinutes: 5,
     processes: company({ worker: { shows: { [webhook('given-up')]: at(30) } } }),
