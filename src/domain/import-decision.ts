@@ -118,7 +118,7 @@ const isOldNews = (ours: OurConsent, row: ImportedConsent): boolean =>
   row.consentedAt.toMillis() - ours.consentedAt.toMillis() < SAME_DATE_MS
 
 /** A first address for a channel, or another one in place of an address that not every server reaches (reach.ts). */
-const mayReachBetter = (ours: Addresses, row: Addresses, channels: readonly ChannelName[]): boolean =>
+export const mayReachBetter = (ours: Addresses, row: Addresses, channels: readonly ChannelName[]): boolean =>
   reachableBy(row, channels).some((name) => {
     const known = addressFor(ours, name)
     if (known === undefined) return true
