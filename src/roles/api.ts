@@ -7,6 +7,8 @@ import type { ChangeSteps, ConsentChange } from '../http/api/changes.ts'
 import type { ConsentRouteDeps } from '../http/api/consents.ts'
 import type { EventRouteDeps } from '../http/api/events.ts'
 import type { ApiDeps, ApiSteps } from '../http/api/register-api.ts'
+import type { WriteSteps } from '../http/api/writes.ts'
+import { makeBodyCheck, makeChangesCheck } from '../import/check-body.ts'
 import { consentEtag, consentJson, eventJson, feedEventJson, historyJson } from '../presentation/consent-json.ts'
 import { consentPageJson } from '../presentation/consent-page.ts'
 import { explainedJson } from '../presentation/explanation.ts'
@@ -14,11 +16,12 @@ import type { Enqueue } from '../processors/enqueue.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
 import type { AdministrationAnswer, Request } from '../store/administration-port.ts'
 import { administration } from '../store/administration.ts'
+import { apiWrites } from '../store/api-writes.ts'
 import type { Answered, RepeatableAnswer, RepeatableRequest } from '../store/answers-port.ts'
 import { answerOnce, within } from '../store/answers.ts'
 import { atTheBank } from '../store/at-the-bank.ts'
 import { consentPages } from '../store/consent-pages.ts'
-import { namingOutages } from '../store/database-errors.ts'
+import { againAfterCollision, namingOutages } from '../store/database-errors.ts'
 import type { Database } from '../store/database.ts'
 import { listEvents } from '../store/events.ts'
 import { listing } from '../store/listing.ts'
@@ -34,12 +37,15 @@ export interface ApiParts {
   readonly enqueue: Enqueue
   /** How long a code that is handed to the queue counts as queued. */
   readonly queuedFor: Duration
+  /** Whether every redirect_uri must be https. */
+  readonly httpsOnly: boolean
+  readonly publicUrl: string
 }
 
-type Deps = ConsentRouteDeps & EventRouteDeps & Pick<ApiDeps, 'answerOnce' | 'steps'>
+type Deps = ConsentRouteDeps & EventRouteDeps & Pick<ApiDeps, 'answerOnce' | 'steps' | 'bodyCheck' | 'checkChanges'>
 
 export const apiDeps = (parts: ApiParts): Deps => {
-  const { db, store, policy, clock } = parts
+  const { db, store, policy, clock, httpsOnly, publicUrl } = parts
   const { getHistory, listFeed } = listing(db, policy.channels)
   const reads = namingOutages({
     ...consentPages(db),
@@ -70,11 +76,68 @@ export const apiDeps = (parts: ApiParts): Deps => {
       return shown && { id: consent.id, credentialsId: consent.credentialsId, ...shown }
     },
     listEvents: async (after, limit) => (await reads.listFeed(after, limit)).map(feedEventJson),
-    steps: namingOutages({
-      changeConsent: async (...given: Parameters<ChangeSteps['changeConsent']>) =>
-        db.transaction(async (tx) => changesIn(parts, tx).changeConsent(...given)),
-    }),
+    bodyCheck: () => makeBodyCheck({ now: clock.now(), httpsOnly, publicUrl }),
+    checkChanges: (given) => makeChangesCheck(clock.now())(given),
+    steps: stepsAlone(parts),
     answerOnce: async (request, write) => answerOncePerKey(parts, request, write),
+  }
+}
+
+/** Each step is a transaction of its own. */
+const stepsAlone = (parts: ApiParts): ChangeSteps & WriteSteps => {
+  const alone =
+    <Given extends unknown[], Answer>(
+      pick: (steps: ChangeSteps & WriteSteps) => (...given: Given) => Promise<Answer>,
+    ) =>
+    async (...given: Given): Promise<Answer> =>
+      againAfterCollision(async () => parts.db.transaction(async (tx) => pick(stepsIn(parts, tx))(...given)))
+  return namingOutages({
+    changeConsent: alone(({ changeConsent }) => changeConsent),
+    putConsent: alone(({ putConsent }) => putConsent),
+    putConsents: alone(({ putConsents }) => putConsents),
+    changeContact: alone(({ changeContact }) => changeContact),
+  })
+}
+
+const stepsIn = (parts: ApiParts, tx: Statements): ChangeSteps & WriteSteps => ({
+  ...changesIn(parts, tx),
+  ...writesIn(parts, tx),
+})
+
+const writesIn = ({ db, policy, clock }: ApiParts, tx: Statements): WriteSteps => {
+  const writes = apiWrites(tx, { vault: db.vault, policy })
+  return {
+    putConsent: async (row, { by }, isExpected) => {
+      const now = clock.now()
+      const named = await findConsentIn(tx, row.credentialsId)
+      if (named !== undefined && named.credentialsId !== row.credentialsId)
+        return {
+          kind: 'refused',
+          detail: 'this is our id of a consent: PUT it by its credentials_id',
+          consent: undefined,
+          etag: undefined,
+        }
+      const result = await writes.putRow(row, { now, by }, (current) => isExpected(current && consentEtag(current)))
+      if (result === undefined) return undefined
+      const consent = await findConsentIn(tx, row.credentialsId)
+      return {
+        ...result,
+        consent: consent && consentJson(consent, now, policy),
+        etag: consent && consentEtag(consent),
+      }
+    },
+    putConsents: async (rows, { by }) => writes.putRows(rows, { now: clock.now(), by }),
+    changeContact: async (name, changes, { by }, isExpected) => {
+      const now = clock.now()
+      const found = await findConsentIn(tx, name)
+      if (found === undefined) return undefined
+      const answer = await writes.changeContact(found.id, changes, { now, by }, (current) =>
+        isExpected(current && consentEtag(current)),
+      )
+      if (answer === 'not-as-expected') return answer
+      const consent = (await findConsentIn(tx, found.id)) ?? found
+      return { ...answer, consent: consentJson(consent, now, policy), etag: consentEtag(consent) }
+    },
   }
 }
 
@@ -111,18 +174,21 @@ const answerOncePerKey = async <Answer extends RepeatableAnswer>(
   write: (steps: ApiSteps) => Promise<Answer>,
 ): Promise<Answered<Answer>> => {
   const { db, clock, queuedFor } = parts
-  const later: Parameters<Enqueue>[] = []
+  let later: Parameters<Enqueue>[] = []
   const { answered } = namingOutages({
     answered: async () =>
-      answerOnce(db, { ...request, now: clock.now() }, async (tx) => {
-        const receive = receiveCallback({
-          store: atTheBank(within(db, tx)),
-          enqueue: async (...given) => void later.push(given),
-          clock,
-          queuedFor,
-        })
-        return write({ ...changesIn(parts, tx), receiveCallback: receive })
-      }),
+      againAfterCollision(async () =>
+        answerOnce(db, { ...request, now: clock.now() }, async (tx) => {
+          later = []
+          const receive = receiveCallback({
+            store: atTheBank(within(db, tx)),
+            enqueue: async (...given) => void later.push(given),
+            clock,
+            queuedFor,
+          })
+          return write({ ...stepsIn(parts, tx), receiveCallback: receive })
+        }),
+      ),
   })
   const answer = await answered()
   for (const given of later) void parts.enqueue(...given)

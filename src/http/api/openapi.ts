@@ -5,9 +5,8 @@ import fastify from 'fastify'
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
 import type { Document } from './docs-page.ts'
-import { idempotencyHeaders } from './once.ts'
 import { API_PATH, PROBLEM_JSON, type ProblemName, problemTypes } from './problems.ts'
-import { type ApiRoute, apiTags } from './route.ts'
+import { type ApiRoute, apiTags, headersOf } from './route.ts'
 import { problemAnswer } from './schemas.ts'
 
 /** What any route may answer. */
@@ -19,10 +18,18 @@ const anywhere: readonly ProblemName[] = [
   'temporarily-unavailable',
 ]
 
-const problemsOf = ({ body, query, params, isRepeatable, problems = [] }: ApiRoute): readonly ProblemName[] => [
+const problemsOf = ({
+  body,
+  query,
+  params,
+  isRepeatable,
+  isConditional,
+  problems = [],
+}: ApiRoute): readonly ProblemName[] => [
   ...(body === undefined && query === undefined && params === undefined ? [] : (['invalid-request'] as const)),
   ...(body === undefined ? [] : (['body-too-large', 'unsupported-media-type'] as const)),
   ...problems,
+  ...(isConditional === undefined ? [] : (['precondition-failed'] as const)),
   ...(isRepeatable === undefined ? [] : (['in-progress', 'idempotency-key-reused'] as const)),
   ...anywhere,
 ]
@@ -83,7 +90,9 @@ export const makeOpenapi = async (routes: readonly ApiRoute[], publicUrl: URL): 
   })
   await app.register(
     async (scope) => {
-      for (const { method, path: url, summary, description, tag, operationId, ...route } of routes)
+      for (const { method, path: url, summary, description, tag, operationId, ...route } of routes) {
+        const headers = headersOf(route)
+        const body = route.bodyShown ?? route.body
         scope.route({
           method,
           url,
@@ -95,12 +104,13 @@ export const makeOpenapi = async (routes: readonly ApiRoute[], publicUrl: URL): 
             security: [{ apiKey: [] }],
             ...(route.params === undefined ? {} : { params: route.params }),
             ...(route.query === undefined ? {} : { querystring: route.query }),
-            ...(route.body === undefined ? {} : { body: route.body }),
-            ...(route.isRepeatable === undefined ? {} : { headers: idempotencyHeaders }),
+            ...(body === undefined ? {} : { body }),
+            ...(headers === undefined ? {} : { headers }),
             response: responsesOf({ method, path: url, summary, tag, operationId, ...route }),
           },
           handler: async () => undefined,
         })
+      }
     },
     { prefix: API_PATH },
   )

@@ -17,6 +17,7 @@ export const problemTypes = {
   'cursor-unknown': { status: 409, title: 'The feed does not have this cursor' },
   refused: { status: 409, title: 'The consent does not allow this' },
   'in-progress': { status: 409, title: 'A request with this Idempotency-Key is in progress' },
+  'precondition-failed': { status: 412, title: 'The consent is not as the request expects it' },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, title: 'The body is not JSON' },
   'idempotency-key-reused': { status: 422, title: 'Another request had this Idempotency-Key' },

@@ -15,13 +15,18 @@ import type { OnceDeps } from './once.ts'
 import { answerProblem, API_PATH, ApiProblem } from './problems.ts'
 import { type ApiRoute, registerRoute } from './route.ts'
 import { validatorCompiler } from './validate.ts'
+import { writeRoutes, type WriteRouteDeps, type WriteSteps } from './writes.ts'
 
 /** All that a write of the API does. */
-export type ApiSteps = ChangeSteps & CallbackSteps
+export type ApiSteps = ChangeSteps & WriteSteps & CallbackSteps
 
-type RouteDeps = ConsentRouteDeps & EventRouteDeps & OnceDeps<ApiSteps> & Omit<CallbackRouteDeps, keyof OnceDeps<never>>
+type RouteDeps = ConsentRouteDeps &
+  EventRouteDeps &
+  OnceDeps<ApiSteps> &
+  Omit<CallbackRouteDeps & WriteRouteDeps, keyof OnceDeps<never>>
 
-export type ApiDeps = KeyringDeps & Omit<RouteDeps, 'commitWithinMs' | 'steps'> & { readonly steps: ChangeSteps }
+export type ApiDeps = KeyringDeps &
+  Omit<RouteDeps, 'commitWithinMs' | 'steps'> & { readonly steps: ChangeSteps & WriteSteps }
 
 type Deps = ApiDeps & {
   readonly publicUrl: URL
@@ -34,6 +39,7 @@ const OUTAGE_SECONDS = 10
 /** Every route that needs a key. */
 export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
   ...consentRoutes(deps),
+  ...writeRoutes(deps),
   ...changeRoutes(deps),
   ...callbackRoutes(deps),
   ...eventRoutes(deps),

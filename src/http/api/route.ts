@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import type { ApiScope } from '../../domain/api-scopes.ts'
 import type { Caller } from './keyring.ts'
+import { conditionHeaders } from './conditions.ts'
 import { idempotencyHeaders } from './once.ts'
 import type { ProblemName } from './problems.ts'
 
@@ -37,8 +38,8 @@ export interface ApiAnswer {
 }
 
 interface Described {
-  readonly method: 'GET' | 'POST' | 'DELETE'
-  /** Below `/v1`, as the router has it: `/consents/:id`. */
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+  /** Below `/v1`, as the router has it: `/consents/:id`; a colon that begins no parameter is written twice. */
   readonly path: string
   readonly scope: ApiScope
   /** A name that programs made from the document call the route by. */
@@ -51,10 +52,14 @@ interface Described {
   readonly answers: Readonly<Record<number, { readonly description: string; readonly schema: Schema }>>
   /** What it may answer besides what any route may. */
   readonly problems?: readonly ProblemName[]
+  /** What the document shows as the body, where the handler checks more of it than the schema `body` does. */
+  readonly bodyShown?: Schema
   /** Bytes; the usual limit unless said. */
   readonly bodyLimit?: number
   /** Whether it knows Idempotency-Key (once.ts): every POST does. */
   readonly isRepeatable?: true
+  /** Whether it knows If-Match and If-None-Match (conditions.ts). */
+  readonly isConditional?: true
   /** A GET answers HEAD, too, unless it must not. */
   readonly hasHead?: false
 }
@@ -95,6 +100,13 @@ export const route = <
 /** No body of the API needs more. */
 export const BODY_LIMIT = 16 * 1024
 
+/** The headers that a route knows. */
+export const headersOf = ({
+  isRepeatable,
+  isConditional,
+}: Pick<ApiRoute, 'isRepeatable' | 'isConditional'>): Schema | undefined =>
+  isRepeatable === undefined ? isConditional && conditionHeaders : idempotencyHeaders
+
 const callOf = (request: FastifyRequest): Call<never, never, never> => {
   if (request.caller === null) throw new Error('a route without a caller')
   const { params, query, body, caller } = request
@@ -103,6 +115,7 @@ const callOf = (request: FastifyRequest): Call<never, never, never> => {
 
 export const registerRoute = (scope: FastifyInstance, defined: ApiRoute): void => {
   const { method, path: url, params, query: querystring, body, bodyLimit = BODY_LIMIT } = defined
+  const headers = headersOf(defined)
   scope.route({
     method,
     url,
@@ -113,7 +126,7 @@ export const registerRoute = (scope: FastifyInstance, defined: ApiRoute): void =
       ...(params === undefined ? {} : { params }),
       ...(querystring === undefined ? {} : { querystring }),
       ...(body === undefined ? {} : { body }),
-      ...(defined.isRepeatable === undefined ? {} : { headers: idempotencyHeaders }),
+      ...(headers === undefined ? {} : { headers }),
     },
     handler: async (request, reply) => {
       const answer = await defined.handle(callOf(request))
