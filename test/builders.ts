@@ -39,6 +39,7 @@ export const aConsent = (over: Partial<Consent> & { expiresAt: DateTime }): Cons
   name: 'Ada',
   locale: 'en',
   timeZone: 'Europe/London',
+  channels: undefined,
   status: 'active',
   cycle: 1,
   expiresSource: 'imported',

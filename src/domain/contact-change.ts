@@ -1,10 +1,10 @@
 // What a change of a user's contact data means for the consent. Pure.
-import { mayReachBetter } from './import-decision.ts'
+import { isSame, mayReachBetter } from './import-decision.ts'
 import type { ChannelName } from './channels.ts'
 import type { Consent } from './model.ts'
 
 /** The details that may be changed without an import, in the order in which events name them. */
-export const contactDetails = ['email', 'phone', 'name', 'locale', 'timeZone'] as const
+export const contactDetails = ['email', 'phone', 'name', 'locale', 'timeZone', 'channels'] as const
 export type ContactDetail = (typeof contactDetails)[number]
 
 /** A field that is not there stays as it is; null clears it. */
@@ -23,9 +23,10 @@ export const decideContactChange = (
   channels: readonly ChannelName[],
 ): ContactDecision => {
   const fields = contactDetails.filter(
-    (field) => changes[field] !== undefined && (changes[field] ?? undefined) !== ours[field],
+    (field) => changes[field] !== undefined && !isSame(changes[field] ?? undefined, ours[field]),
   )
   const isLost = fields.some((field) => (field === 'email' || field === 'phone') && changes[field] === null)
+  const movesDates = fields.includes('timeZone') || fields.includes('channels')
   const addresses = { email: changes.email ?? undefined, phone: changes.phone ?? undefined }
-  return { fields, evaluateNow: isLost || fields.includes('timeZone') || mayReachBetter(ours, addresses, channels) }
+  return { fields, evaluateNow: isLost || movesDates || mayReachBetter(ours, addresses, channels) }
 }

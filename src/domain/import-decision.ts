@@ -41,7 +41,7 @@ export type ImportDecision =
 /** Systems round to seconds: dates less than a second apart are the same date. */
 const SAME_DATE_MS = 1000
 /** The fields that decide when and how the user is notified. */
-const movesDates: readonly DetailField[] = ['providerId', 'country', 'redirectUri', 'timeZone']
+const movesDates: readonly DetailField[] = ['providerId', 'country', 'redirectUri', 'timeZone', 'channels']
 
 /** The expiry that a row stands for: its own expiry, else its consent date plus the bank's validity. */
 export const expiryOf = (row: Pick<ImportedConsent, 'expiresAt' | 'consentedAt'>, rule: ResolvedRule): DateTime => {
@@ -125,7 +125,7 @@ export const mayReachBetter = (ours: Addresses, row: Addresses, channels: readon
     return known !== addressFor(row, name) && traitsOf(name).whyUnreachable(known) !== undefined
   })
 
-const isSame = (a: unknown, b: unknown): boolean =>
+export const isSame = (a: unknown, b: unknown): boolean =>
   Array.isArray(a) && Array.isArray(b)
     ? a.length === b.length && a.every((element, index) => element === b[index])
     : a === b

@@ -1,6 +1,6 @@
 // Whether a renewal may be requested by hand, and if not, what to do first. Pure; the texts are for operators.
 import type { DateTime } from 'luxon'
-import { addressFields, reachableBy } from './channels.ts'
+import { addressFields, isNeverMessaged, reachableBy } from './channels.ts'
 import type { Consent, ConsentStatus } from './model.ts'
 import type { Policy } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
@@ -48,6 +48,8 @@ export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): R
         `add it under providers, or import the new connection once the user has consented again`,
     )
   }
+  if (isNeverMessaged(consent))
+    return refused('its user is never messaged (its channels are empty): make a link, and show it to the user')
   if (reachableBy(consent, policy.channels).length === 0) {
     const fields = addressFields(policy.channels).join(' or ')
     return refused(

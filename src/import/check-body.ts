@@ -5,6 +5,7 @@ import { nearest } from '../config/suggest.ts'
 import type { ContactChanges, ContactDetail } from '../domain/contact-change.ts'
 import type { ImportRow } from '../store/administration-port.ts'
 import {
+  channelList,
   type Field,
   isListOfTexts,
   mostOf,
@@ -35,8 +36,10 @@ const EXACT: readonly ImportField[] = ['credentials_id', 'refresh_token', 'provi
 
 /** What is wrong only with what a program sends: a file has been through spreadsheets, and has nothing but texts. */
 const inexact = (field: ImportField, given: unknown): string | undefined => {
-  if (field === 'scopes')
-    return isListOfTexts(given) ? undefined : `must be a list of at most ${mostOf('scopes')} texts`
+  if (importFields[field].form === 'texts')
+    return isListOfTexts(given) && given.length <= mostOf(field)
+      ? undefined
+      : `must be a list of at most ${mostOf(field)} texts`
   if (typeof given !== 'string') return undefined
   if (given.trim() === '') return 'is empty'
   // An id with such marks would be another id in the company's system than here.
@@ -97,11 +100,12 @@ const detailOf: Readonly<Record<ContactField, ContactDetail>> = {
   name: 'name',
   locale: 'locale',
   time_zone: 'timeZone',
+  channels: 'channels',
 }
 
 /** Makes the check of changes: a field that is not there stays as it is, null clears it. */
 export const makeChangesCheck = (now: DateTime): ((given: Given) => CheckedBody<ContactChanges>) => {
-  const readers = optionalFor(now)
+  const readers = { ...optionalFor(now), channels: channelList }
 
   return (given) => {
     const changes: Record<string, unknown> = {}

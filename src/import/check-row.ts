@@ -2,6 +2,7 @@
 // field and none with a value. Rows that come by the API are checked by the same readers: check-body.ts.
 import { DateTime, IANAZone } from 'luxon'
 import { nearest } from '../config/suggest.ts'
+import { type ChannelName, channelNames, channelsNamed } from '../domain/channels.ts'
 import { knownLocale } from '../domain/locale.ts'
 import { countryCode } from '../domain/rules.ts'
 import { losesCodes } from '../http/served-address.ts'
@@ -162,7 +163,21 @@ const redirectProblem = (value: string, { httpsOnly, publicUrl }: RowRules): str
   return `is on our own host (PUBLIC_URL), where ${taken} takes what the bank sends: every code would be lost`
 }
 
-/** Every field that a row must have; of the two dates, a row may have either. */
+/** A file, which has nothing but texts, says `none`: an empty cell says nothing. */
+export const channelList: Field<readonly ChannelName[]> = (given) => {
+  const names = typeof given === 'string' ? given.split(/[\s,]+/).filter((name) => name !== '') : given
+  if (!isListOfTexts(names)) return { problem: 'must be a list of channels' }
+  if (typeof given === 'string' && names.length === 1 && names[0] === 'none') return { value: [] }
+  const known = channelsNamed(names)
+  return known === undefined
+    ? { problem: `names a channel that there is not; there is ${channelNames().join(', ')}` }
+    : { value: known }
+}
+
+/**
+ * Every field that a row must have; of the two dates, a row may have either. And the fields that must be right if a row
+ * has them: somebody who is never to be messaged must not be, because of a slip.
+ */
 export const neededFor = (rules: RowRules) =>
   ({
     credentials_id: identity(mostOf('credentials_id')),
@@ -179,7 +194,8 @@ export const neededFor = (rules: RowRules) =>
     user_id: identity(mostOf('user_id')),
     expires_at: instant(rules.now.plus({ years: MAX_YEARS_AHEAD }), `is more than ${MAX_YEARS_AHEAD} years ahead`),
     consented_at: instant(rules.now.plus({ days: 1 }), 'is in the future'),
-  }) satisfies Record<FieldThatIs<'required' | 'date'>, Field<unknown>>
+    channels: channelList,
+  }) satisfies Record<FieldThatIs<'required' | 'date' | 'exact'>, Field<unknown>>
 
 export type Needed = ReturnType<typeof neededFor>
 
@@ -261,8 +277,6 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
 const isAbsent = (value: unknown): boolean =>
   value === null || value === undefined || (typeof value === 'string' && value.trim() === '')
 
-const dates: ReadonlySet<string> = new Set<FieldThatIs<'date'>>(['expires_at', 'consented_at'])
-
 const readNeeded = (
   needed: Needed,
   values: Readonly<Record<string, unknown>>,
@@ -271,7 +285,7 @@ const readNeeded = (
   const problems = new Map<string, string>()
   for (const name of Object.keys(needed) as (keyof Needed)[]) {
     const given = values[name]
-    if (given === undefined && dates.has(name)) continue
+    if (given === undefined && importFields[name].need !== 'required') continue
     const { problem, value } = needed[name](given) as { problem?: string; value?: unknown }
     if (problem === undefined) read[name] = value
     else problems.set(name, problem)
@@ -340,6 +354,7 @@ export const rowOf = (data: NeededValues, read: ValuesOf<Optionals>): ImportRow 
     name: read.name,
     locale: read.locale,
     timeZone: read.time_zone,
+    channels: data.channels,
     scopes: read.scopes,
     supersedes: read.supersedes,
     tokenIssuedAt: read.token_issued_at,

@@ -2,8 +2,8 @@
 // document of the API shows them. The names are fixed, because other people's scripts write them.
 
 export interface FieldTraits {
-  /** A row needs at least one of the two dates. */
-  readonly need: 'required' | 'date' | 'optional'
+  /** A row needs at least one of the two dates. `exact`: optional, but a row with a wrong value is refused. */
+  readonly need: 'required' | 'date' | 'exact' | 'optional'
   /** `texts`: a list of texts; a file may have one text with spaces between them. */
   readonly form: 'text' | 'instant' | 'texts'
   /** Characters; of a list, entries. */
@@ -37,6 +37,12 @@ export const importFields = {
     says: 'where it is night for the user, such as Europe/Berlin',
   },
   scopes: { need: 'optional', form: 'texts', most: 100, says: 'what the consent allows' },
+  channels: {
+    need: 'exact',
+    form: 'texts',
+    most: 10,
+    says: 'by which the user may be written to, such as email; none at all: the user is never messaged',
+  },
   supersedes: {
     need: 'optional',
     form: 'text',
@@ -65,6 +71,7 @@ export const contactFieldNames = [
   'name',
   'locale',
   'time_zone',
+  'channels',
 ] as const satisfies readonly ImportField[]
 export type ContactField = (typeof contactFieldNames)[number]
 

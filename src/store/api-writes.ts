@@ -12,7 +12,7 @@ import { appendEvent } from './events.ts'
 import { lockRows, writeRows } from './import.ts'
 import { reviveUnreached } from './import-writes.ts'
 import { lockConsent } from './locks.ts'
-import { toConsent } from './rows.ts'
+import { channelsText, toConsent } from './rows.ts'
 import type { Statements } from './statements.ts'
 import { changeRecord } from './tables.ts'
 import { fingerprintOf } from './token-fingerprints.ts'
@@ -62,7 +62,9 @@ export const apiWrites = (tx: Statements, { vault, policy }: { vault: Vault; pol
     if (fields.length === 0) return { kind: 'unchanged', detail: 'it is so already' }
     const at = now.toJSDate()
     await changeRecord(tx, 'consent', id, {
-      ...Object.fromEntries(fields.map((field) => [field, changes[field]])),
+      ...Object.fromEntries(
+        fields.map((field) => [field, field === 'channels' ? channelsText(changes.channels) : changes[field]]),
+      ),
       updatedAt: at,
       // A worker that has the consent claimed decided on what was there before.
       ...(evaluateNow && consent.status === 'active'

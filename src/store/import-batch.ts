@@ -423,6 +423,8 @@ const firstDate = (
     : { nextActionAt: now.toJSDate(), nextActionReason: reason }
 }
 
-const pick = (row: ImportRow, fields: readonly DetailField[]): Partial<Pick<ConsentRow, DetailField>> =>
-  Object.fromEntries(fields.map((field) => [field, row[field]]))
+const pick = (row: ImportRow, fields: readonly DetailField[]): Partial<Pick<ConsentRow, DetailField>> => {
+  const columns = detailsRow(row)
+  return Object.fromEntries(fields.map((field) => [field, columns[field]]))
+}
 const snakeCase = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

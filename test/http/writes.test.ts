@@ -443,4 +443,24 @@ describe('PATCH /v1/consents/{id}', () => {
     await send('DELETE', `/consents/${id}?as=revoked`)
     expect((await patch(id, { name: 'x' })).status).toBe(409)
   })
+
+  test('channels: none is never messaged, null is all that the policy has', async () => {
+    const { id, body } = aBody({ channels: [] })
+    expect((await put(id, body)).body['consent']).toMatchObject({ channels: [], has_address: true })
+    expect((await put(id, body)).body).toMatchObject({ result: 'unchanged' })
+    const silent = await anAskedConsent(world, { channels: [], email: undefined })
+    expect(silent).toMatchObject({ channels: [] })
+    const email = `asked-${randomUUID()}@example.com`
+    const changed = await patch(silent.id, { channels: null, email })
+    expect(changed.body['consent']).toMatchObject({ channels: null, has_address: true })
+    await world.drain()
+    expect(world.simulator.mails({ to: email })).toHaveLength(1)
+    expect((await patch(id, { channels: ['email', 'email'] })).body['consent']).toMatchObject({ channels: ['email'] })
+    expect((await patch(id, { channels: ['email'] })).body['result']).toBe('unchanged')
+    const detail = 'names a channel that there is not; there is email'
+    expect(refusals((await patch(id, { channels: ['pigeon'] })).body)).toEqual([{ pointer: '#/channels', detail }])
+    expect(refusals((await patch(id, { channels: 'none' })).body)).toEqual([
+      { pointer: '#/channels', detail: 'must be a list of at most 10 texts' },
+    ])
+  })
 })

@@ -18,6 +18,7 @@ const full = () =>
     name: 'Ada\n Lovelace',
     locale: 'en-GB',
     time_zone: 'Europe/London',
+    channels: ['email'],
     scopes: ['info', 'accounts'],
     supersedes: 'cred-0',
     token_issued_at: '2026-11-01T10:00:00Z',
@@ -50,7 +51,7 @@ describe('a body', () => {
       { user_id: '="00123"', credentials_id: "'00123" },
       [{ field: 'credentials_id' }, { field: 'user_id' }],
     ],
-    'a list is a list': [{ scopes: 'info' }, [{ field: 'scopes' }]],
+    'a list is a list': [{ scopes: 'info', channels: 'none' }, [{ field: 'scopes' }, { field: 'channels' }]],
     'it supersedes itself': [
       { credentials_id: 'c1', supersedes: 'c1' },
       [{ field: 'supersedes', detail: 'names the row itself' }],
@@ -93,8 +94,12 @@ describe('changes', () => {
       name: null,
       locale: null,
       timeZone: null,
+      channels: null,
     })
-    expect(checkChanges({ email: 'a@example.com' }).value).toEqual({ email: 'a@example.com' })
+    expect(checkChanges({ email: 'a@example.com', channels: [] }).value).toEqual({
+      email: 'a@example.com',
+      channels: [],
+    })
   })
 
   test('other fields of a consent are not known here', () => {
