@@ -34,8 +34,10 @@ export const routesPastGrace = routeNames
   .map((route) => `'${route}'`)
   .join(' or ')
 
-export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): RequestVerdict => {
-  const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
+const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
+
+/** Whether its cycle may be opened by hand, whoever is told of it. */
+export const judgeOpening = (consent: Consent, now: DateTime, policy: Policy): RequestVerdict => {
   if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(nextStepHint(consent))
   const { routes, isPastGrace, rule, graceEndsAt } = openRoutes(consent, undefined, now, policy)
   if (rule.routes.length === 0)
@@ -48,6 +50,13 @@ export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): R
         `add it under providers, or import the new connection once the user has consented again`,
     )
   }
+  return { kind: 'allowed', keepsTo: isPastGrace ? first : undefined }
+}
+
+/** Whether the user may be asked by hand: a message needs an address. */
+export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): RequestVerdict => {
+  const verdict = judgeOpening(consent, now, policy)
+  if (verdict.kind === 'refused') return verdict
   if (isNeverMessaged(consent))
     return refused('its user is never messaged (its channels are empty): make a link, and show it to the user')
   if (reachableBy(consent, policy.channels).length === 0) {
@@ -56,5 +65,5 @@ export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy): R
       `no-channel: there is no usable address for this user; import the consent with one first (${fields})`,
     )
   }
-  return { kind: 'allowed', keepsTo: isPastGrace ? first : undefined }
+  return verdict
 }

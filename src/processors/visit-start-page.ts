@@ -69,18 +69,18 @@ export const isSuspended = ({ status }: Pick<RenewalPage['consent'], 'status'>):
 
 /**
  * The button: hands out a link by an open route, younger than `link.freshFor`, that no user was given; otherwise a new
- * link.
+ * link. `by`: the key of the API that asks for the link in the user's place.
  */
 export const leaveForBank = (deps: VisitDeps) => {
   const { store, prepare, clock, policy, log } = deps
-  return async (token: string): Promise<Departure> => {
+  return async (token: string, by?: string): Promise<Departure> => {
     const start = await visitStartPage(deps)(token)
     if (start.kind !== 'ready') return { kind: 'not-now', start }
     const { renewal, consent } = start.page
     const now: DateTime = clock.now()
     const { routes } = openRoutes(consent, renewal, now, policy)
     try {
-      const kept = await store.handOutLink(renewal.id, { freshAfter: now.minus(policy.link.freshFor), routes }, now)
+      const kept = await store.handOutLink(renewal.id, { freshAfter: now.minus(policy.link.freshFor), routes }, now, by)
       if (kept !== undefined) return { kind: 'to-bank', link: kept }
       const prepared = await prepare(consent, routes, now)
       if (prepared.kind === 'circuit-open') return { kind: 'busy' }
@@ -88,7 +88,7 @@ export const leaveForBank = (deps: VisitDeps) => {
         log.warn({ consent_id: consent.id, refused: prepared.detail }, 'the provider refuses a link to a waiting user')
         return { kind: 'refused' }
       }
-      const added = await store.addHandedOut(renewal.id, prepared.authorisation, now)
+      const added = await store.addHandedOut(renewal.id, prepared.authorisation, now, by)
       return added
         ? { kind: 'to-bank', link: prepared.authorisation.link }
         : { kind: 'not-now', start: await visitStartPage(deps)(token) }

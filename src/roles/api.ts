@@ -42,7 +42,9 @@ export interface ApiParts {
   readonly publicUrl: string
 }
 
-type Deps = ConsentRouteDeps & EventRouteDeps & Pick<ApiDeps, 'answerOnce' | 'steps' | 'bodyCheck' | 'checkChanges'>
+type Deps = ConsentRouteDeps &
+  EventRouteDeps &
+  Pick<ApiDeps, 'answerOnce' | 'steps' | 'bodyCheck' | 'checkChanges' | 'openForLink'>
 
 export const apiDeps = (parts: ApiParts): Deps => {
   const { db, store, policy, clock, httpsOnly, publicUrl } = parts
@@ -53,7 +55,7 @@ export const apiDeps = (parts: ApiParts): Deps => {
     listFeed,
     listEvents: async (id: string, afterSeq: number, limit: number) => listEvents(db, id, afterSeq, limit),
   })
-  const { showToken } = namingOutages(administration(db, policy))
+  const { showToken, openCycle } = namingOutages(administration(db, policy))
   return {
     getConsentJson: async (name) => {
       const consent = await store.findConsent(name)
@@ -74,6 +76,10 @@ export const apiDeps = (parts: ApiParts): Deps => {
       const consent = await store.findConsent(name)
       const shown = consent && (await showToken(consent.id, { now: clock.now(), actor: 'company', reason, by }))
       return shown && { id: consent.id, credentialsId: consent.credentialsId, ...shown }
+    },
+    openForLink: async (name, { open, reason, by }) => {
+      const consent = await store.findConsent(name)
+      return consent && openCycle(consent.id, { now: clock.now(), actor: 'company', reason, by, open })
     },
     listEvents: async (after, limit) => (await reads.listFeed(after, limit)).map(feedEventJson),
     bodyCheck: () => makeBodyCheck({ now: clock.now(), httpsOnly, publicUrl }),

@@ -41,17 +41,17 @@ export const atTheBank = (db: Database): AtTheBank => ({
 
   // Chosen and marked under the consent's lock, or by a step, so that two clicks, or a click and a mail scanner, never
   // get the same URL with its state and verifier.
-  handOutLink: async (renewalId, fresh, now) =>
+  handOutLink: async (renewalId, fresh, now, by) =>
     db.step(async (tx) => {
       const locked = await lockFreshLink(tx, renewalId, fresh)
       if (locked === undefined || !isOpen(locked)) return undefined
       const { consent, authorisation, link } = locked
       await changeRecord(tx, 'authorisation', authorisation.id, { handedOutAt: now.toJSDate() })
-      await handedOutEvent(tx, consent, authorisation.id, now)
+      await handedOutEvent(tx, consent, authorisation.id, { now, by })
       return openCell(db.vault, 'link', authorisation.id, link)
     }),
 
-  addHandedOut: async (renewalId, authorisation, now) =>
+  addHandedOut: async (renewalId, authorisation, now, by) =>
     db.step(async (tx) => {
       const consent = await lockOpenCycle(tx, renewalId)
       if (consent === undefined) return false
@@ -60,7 +60,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
       await insert(tx, 'authorisation', { ...row, link: null, handedOutAt: now.toJSDate() })
       const { tokenUse } = authorisation
       if (tokenUse !== undefined) await noteTokenUse(tx, db.vault, consent, tokenUse)
-      await handedOutEvent(tx, consent, authorisation.id, now)
+      await handedOutEvent(tx, consent, authorisation.id, { now, by })
       return true
     }),
 
@@ -170,13 +170,13 @@ const handedOutEvent = async (
   tx: Statements,
   consent: ConsentRow,
   authorisationId: string,
-  now: DateTime,
+  { now, by }: { now: DateTime; by: string | undefined },
 ): Promise<void> =>
   appendEvent(tx, consent, {
     type: 'link.handed-out',
     at: now,
-    actor: 'user',
-    data: { authorisation_id: authorisationId },
+    actor: by === undefined ? 'user' : 'company',
+    data: { authorisation_id: authorisationId, ...(by === undefined ? {} : { by }) },
   })
 
 type Found = Readonly<Record<string, unknown>>

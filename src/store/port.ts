@@ -196,18 +196,20 @@ export interface AtTheBank {
   getRenewalPageByDoneId(doneId: string): Promise<(RenewalPage & { readonly authorisation: Authorisation }) | undefined>
   /**
    * Returns this renewal's newest authorisation URL that has one of these routes, was issued after `freshAfter` and was
-   * never handed out, and marks it as handed out. Undefined if there is none, or if the cycle is closed.
+   * never handed out, and marks it as handed out. Undefined if there is none, or if the cycle is closed. `by`: the key
+   * of the API that asked for it; otherwise the user did.
    */
   handOutLink(
     renewalId: string,
     kept: { freshAfter: DateTime; routes: readonly Route[] },
     now: DateTime,
+    by?: string,
   ): Promise<Secret | undefined>
   /**
    * Stores an attempt whose authorisation URL was made for a user who is waiting for it; the URL counts as handed out.
    * False if the cycle is closed.
    */
-  addHandedOut(renewalId: string, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
+  addHandedOut(renewalId: string, authorisation: NewAuthorisation, now: DateTime, by?: string): Promise<boolean>
   receiveCode(state: Secret, code: Secret, now: DateTime, queuedFor: Duration): Promise<CallbackAnswer>
   receiveRefusal(state: Secret, bankError: string, now: DateTime): Promise<CallbackAnswer>
 }

@@ -30,7 +30,7 @@ const problemsOf = ({
   ...(body === undefined ? [] : (['body-too-large', 'unsupported-media-type'] as const)),
   ...problems,
   ...(isConditional === undefined ? [] : (['precondition-failed'] as const)),
-  ...(isRepeatable === undefined ? [] : (['in-progress', 'idempotency-key-reused'] as const)),
+  ...(isRepeatable !== true ? [] : (['in-progress', 'idempotency-key-reused'] as const)),
   ...anywhere,
 ]
 

@@ -11,6 +11,7 @@ import { consentRoutes, type ConsentRouteDeps } from './consents.ts'
 import type { Document } from './docs-page.ts'
 import { eventRoutes, type EventRouteDeps } from './events.ts'
 import { type KeyringDeps, makeKeyring } from './keyring.ts'
+import { linkRoutes, type LinkRouteDeps } from './links.ts'
 import type { OnceDeps } from './once.ts'
 import { answerProblem, API_PATH, ApiProblem } from './problems.ts'
 import { type ApiRoute, registerRoute } from './route.ts'
@@ -22,11 +23,12 @@ export type ApiSteps = ChangeSteps & WriteSteps & CallbackSteps
 
 type RouteDeps = ConsentRouteDeps &
   EventRouteDeps &
+  LinkRouteDeps &
   OnceDeps<ApiSteps> &
   Omit<CallbackRouteDeps & WriteRouteDeps, keyof OnceDeps<never>>
 
 export type ApiDeps = KeyringDeps &
-  Omit<RouteDeps, 'commitWithinMs' | 'steps'> & { readonly steps: ChangeSteps & WriteSteps }
+  Omit<RouteDeps, 'commitWithinMs' | 'steps' | 'publicUrl'> & { readonly steps: ChangeSteps & WriteSteps }
 
 type Deps = ApiDeps & {
   readonly publicUrl: URL
@@ -41,6 +43,7 @@ export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
   ...consentRoutes(deps),
   ...writeRoutes(deps),
   ...changeRoutes(deps),
+  ...linkRoutes(deps),
   ...callbackRoutes(deps),
   ...eventRoutes(deps),
 ]

@@ -56,8 +56,8 @@ interface Described {
   readonly bodyShown?: Schema
   /** Bytes; the usual limit unless said. */
   readonly bodyLimit?: number
-  /** Whether it knows Idempotency-Key (once.ts): every POST does. */
-  readonly isRepeatable?: true
+  /** Whether it knows Idempotency-Key (once.ts): every POST does. `by-itself`: safe to repeat, it stores no answer. */
+  readonly isRepeatable?: true | 'by-itself'
   /** Whether it knows If-Match and If-None-Match (conditions.ts). */
   readonly isConditional?: true
   /** A GET answers HEAD, too, unless it must not. */

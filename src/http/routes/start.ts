@@ -17,7 +17,8 @@ import type { FindConsent } from '../done-page-state.ts'
 
 export interface StartDeps {
   readonly visitStartPage: (token: string) => Promise<StartPage>
-  readonly leaveForBank: (token: string) => Promise<Departure>
+  /** `by`: the key of the API that asks in the user's place. */
+  readonly leaveForBank: (token: string, by?: string) => Promise<Departure>
   readonly findConsent: FindConsent
   readonly policy: Pick<Policy, 'company' | 'providers' | 'routes'>
   readonly clock: Clock
