@@ -17,6 +17,7 @@ export const aPolicy = (over: Partial<Policy> = {}): Policy => ({
   providers: {},
   afterGrace: 'nothing',
   limits: { messagesPerHour: 1000 },
+  sync: { pauseAtMost: 5 },
   company: { name: 'Brightside' },
   board: { allowDestructive: false },
   ...over,

@@ -7,6 +7,7 @@ import type { ChangeSteps, ConsentChange } from '../http/api/changes.ts'
 import type { ConsentRouteDeps } from '../http/api/consents.ts'
 import type { EventRouteDeps } from '../http/api/events.ts'
 import type { ApiDeps, ApiSteps } from '../http/api/register-api.ts'
+import type { SyncSteps } from '../http/api/syncs.ts'
 import type { WriteSteps } from '../http/api/writes.ts'
 import { makeBodyCheck, makeChangesCheck } from '../import/check-body.ts'
 import { consentEtag, consentJson, eventJson, feedEventJson, historyJson } from '../presentation/consent-json.ts'
@@ -27,6 +28,7 @@ import { listEvents } from '../store/events.ts'
 import { listing } from '../store/listing.ts'
 import type { Store } from '../store/port.ts'
 import type { Statements } from '../store/statements.ts'
+import { closeSync, noteInSync, openSync } from '../store/syncs.ts'
 import { findConsentIn } from '../store/views.ts'
 
 export interface ApiParts {
@@ -89,12 +91,12 @@ export const apiDeps = (parts: ApiParts): Deps => {
   }
 }
 
+type OwnSteps = ChangeSteps & WriteSteps & SyncSteps
+
 /** Each step is a transaction of its own. */
-const stepsAlone = (parts: ApiParts): ChangeSteps & WriteSteps => {
+const stepsAlone = (parts: ApiParts): OwnSteps => {
   const alone =
-    <Given extends unknown[], Answer>(
-      pick: (steps: ChangeSteps & WriteSteps) => (...given: Given) => Promise<Answer>,
-    ) =>
+    <Given extends unknown[], Answer>(pick: (steps: OwnSteps) => (...given: Given) => Promise<Answer>) =>
     async (...given: Given): Promise<Answer> =>
       againAfterCollision(async () => parts.db.transaction(async (tx) => pick(stepsIn(parts, tx))(...given)))
   return namingOutages({
@@ -102,12 +104,15 @@ const stepsAlone = (parts: ApiParts): ChangeSteps & WriteSteps => {
     putConsent: alone(({ putConsent }) => putConsent),
     putConsents: alone(({ putConsents }) => putConsents),
     changeContact: alone(({ changeContact }) => changeContact),
+    openSync: alone(({ openSync: open }) => open),
+    closeSync: alone(({ closeSync: close }) => close),
   })
 }
 
-const stepsIn = (parts: ApiParts, tx: Statements): ChangeSteps & WriteSteps => ({
+const stepsIn = (parts: ApiParts, tx: Statements): OwnSteps => ({
   ...changesIn(parts, tx),
   ...writesIn(parts, tx),
+  ...syncsIn(parts, tx),
 })
 
 const writesIn = ({ db, policy, clock }: ApiParts, tx: Statements): WriteSteps => {
@@ -132,7 +137,10 @@ const writesIn = ({ db, policy, clock }: ApiParts, tx: Statements): WriteSteps =
         etag: consent && consentEtag(consent),
       }
     },
-    putConsents: async (rows, { by }) => writes.putRows(rows, { now: clock.now(), by }),
+    putConsents: async (rows, { by }, sync) => {
+      if (sync !== undefined && !(await noteInSync(tx, sync.id, sync.credentialsIds))) return undefined
+      return writes.putRows(rows, { now: clock.now(), by })
+    },
     changeContact: async (name, changes, { by }, isExpected) => {
       const now = clock.now()
       const found = await findConsentIn(tx, name)
@@ -146,6 +154,12 @@ const writesIn = ({ db, policy, clock }: ApiParts, tx: Statements): WriteSteps =
     },
   }
 }
+
+const syncsIn = ({ db, policy, clock }: ApiParts, tx: Statements): SyncSteps => ({
+  openSync: async () => openSync(tx, clock.now()),
+  closeSync: async (id, { pause, reason, by }) =>
+    closeSync(db, tx, policy, id, { now: clock.now(), actor: 'company', reason, by, pause }),
+})
 
 const changesIn = ({ db, policy, clock }: ApiParts, tx: Statements): ChangeSteps => {
   const admin = administration(within(db, tx), policy)

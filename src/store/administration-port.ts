@@ -38,6 +38,23 @@ export type OpenCycle =
   | { readonly kind: 'none' }
   | { readonly kind: 'refused'; readonly detail: string }
 
+/** What the company's whole list did not have. */
+export interface SyncClosed {
+  /** Consents that were active and older than the sync when it was closed, and those of them that no batch named. */
+  readonly active: number
+  readonly missing: number
+  /** Per cent. */
+  readonly share: number
+  /** Whether the policy's share allows to pause them. */
+  readonly mayPause: boolean
+  /** By this request. */
+  readonly paused: number
+  /** How many are still active; of those that were only looked for, at most 1,000 are counted. */
+  readonly left: number
+  /** At most 1,000: those that were found by this request, and paused if it asks for that. */
+  readonly consents: readonly { readonly id: string; readonly credentialsId: string; readonly userId: string }[]
+}
+
 /**
  * The functions take our id of the consent. Each is one transaction under the consent's lock, and every change of the
  * consent raises the fencing token, so that the claim of a running job becomes stale.

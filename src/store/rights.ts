@@ -28,6 +28,8 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   token_fingerprints: passing,
   api_keys: kept,
   idempotency_keys: passing,
+  syncs: passing,
+  sync_entries: passing,
   _prisma_migrations: ['SELECT'],
 }
 

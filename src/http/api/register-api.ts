@@ -15,11 +15,12 @@ import { linkRoutes, type LinkRouteDeps } from './links.ts'
 import type { OnceDeps } from './once.ts'
 import { answerProblem, API_PATH, ApiProblem } from './problems.ts'
 import { type ApiRoute, registerRoute } from './route.ts'
+import { syncRoutes, type SyncSteps } from './syncs.ts'
 import { validatorCompiler } from './validate.ts'
 import { writeRoutes, type WriteRouteDeps, type WriteSteps } from './writes.ts'
 
 /** All that a write of the API does. */
-export type ApiSteps = ChangeSteps & WriteSteps & CallbackSteps
+export type ApiSteps = ChangeSteps & WriteSteps & SyncSteps & CallbackSteps
 
 type RouteDeps = ConsentRouteDeps &
   EventRouteDeps &
@@ -28,7 +29,9 @@ type RouteDeps = ConsentRouteDeps &
   Omit<CallbackRouteDeps & WriteRouteDeps, keyof OnceDeps<never>>
 
 export type ApiDeps = KeyringDeps &
-  Omit<RouteDeps, 'commitWithinMs' | 'steps' | 'publicUrl'> & { readonly steps: ChangeSteps & WriteSteps }
+  Omit<RouteDeps, 'commitWithinMs' | 'steps' | 'publicUrl'> & {
+    readonly steps: ChangeSteps & WriteSteps & SyncSteps
+  }
 
 type Deps = ApiDeps & {
   readonly publicUrl: URL
@@ -44,6 +47,7 @@ export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
   ...writeRoutes(deps),
   ...changeRoutes(deps),
   ...linkRoutes(deps),
+  ...syncRoutes(deps),
   ...callbackRoutes(deps),
   ...eventRoutes(deps),
 ]

@@ -2,7 +2,7 @@
 // checked as a row of an import is.
 import { z } from 'zod'
 import type { ContactChanges } from '../../domain/contact-change.ts'
-import type { CheckedBody, FieldProblem } from '../../import/fields.ts'
+import { type CheckedBody, type FieldProblem, importFields } from '../../import/fields.ts'
 import type { ImportRow, RowResult } from '../../store/administration-port.ts'
 import { changedAnswer, type Changed } from './changes.ts'
 import { conditionOf, type IsExpectedTag, notAsExpected } from './conditions.ts'
@@ -11,7 +11,8 @@ import { type Json, orNoSuchConsent } from './consents.ts'
 import { once, type OnceDeps } from './once.ts'
 import { ApiProblem, type ProblemPart } from './problems.ts'
 import { type ApiRoute, BODY_LIMIT, route } from './route.ts'
-import { consentId, consentSummary } from './schemas.ts'
+import { consentId, consentSummary, visible } from './schemas.ts'
+import { noSuchSync } from './syncs.ts'
 import { invalidRequest, pointerTo } from './validate.ts'
 
 export interface Put extends Pick<RowResult, 'kind' | 'detail'> {
@@ -28,8 +29,12 @@ interface Why {
 export interface WriteSteps {
   /** Undefined: the consent is not as expected, and nothing was written. */
   readonly putConsent: (row: ImportRow, why: Why, isExpected: IsExpectedTag) => Promise<Put | undefined>
-  /** A result for each row, in their order. */
-  readonly putConsents: (rows: readonly ImportRow[], why: Why) => Promise<readonly RowResult[]>
+  /** A result for each row, in their order. Undefined: there is no such open sync, and nothing was written. */
+  readonly putConsents: (
+    rows: readonly ImportRow[],
+    why: Why,
+    sync: { readonly id: string; readonly credentialsIds: readonly string[] } | undefined,
+  ) => Promise<readonly RowResult[] | undefined>
   /** Finds the consent by our id or by the `credentials_id`; resolves to undefined when there is none. */
   readonly changeContact: (
     id: string,
@@ -49,6 +54,7 @@ export interface WriteRouteDeps extends OnceDeps<WriteSteps> {
 }
 
 const MAX_ROWS = 1000
+const MAX_ID = importFields.credentials_id.most
 
 /** The values are checked by the handler. */
 const anObject = z.looseObject({})
@@ -115,6 +121,15 @@ const checkRows = (rows: readonly unknown[], check: BodyCheck): CheckedBody<Impo
       ? check(given as Given)
       : { problems: [{ field: undefined, detail: 'must be an object' }] },
   )
+
+const syncId = visible(100).optional().describe('the id of an open sync: these rows are part of your whole list')
+
+/** Of all rows: one that is not valid is no sign that its connection is gone. */
+const namedIn = (rows: readonly unknown[]): string[] =>
+  rows.flatMap((row) => {
+    const { credentials_id: id } = Object(row) as Given
+    return typeof id === 'string' && id.length <= MAX_ID && !id.includes('\0') && id.isWellFormed() ? id : []
+  })
 
 const refusedRow = (errors: RowAnswer['errors'], credentials_id: string | null): RowAnswer => ({
   credentials_id,
@@ -193,16 +208,20 @@ export const writeRoutes = (deps: WriteRouteDeps): readonly ApiRoute[] => [
       'Each row is written or refused by itself; a row that is not valid does not keep the others. The rows are ' +
       'taken in their order: the second of two about one connection finds what the first has written. The answer is ' +
       '200 whatever became of the rows.',
-    body: z.strictObject({ rows: z.array(z.unknown()).min(1).max(MAX_ROWS) }),
-    bodyShown: z.strictObject({ rows: z.array(consentRow).min(1).max(MAX_ROWS) }),
+    body: z.strictObject({ rows: z.array(z.unknown()).min(1).max(MAX_ROWS), sync: syncId }),
+    bodyShown: z.strictObject({ rows: z.array(consentRow).min(1).max(MAX_ROWS), sync: syncId }),
     bodyLimit: MAX_ROWS * BODY_LIMIT,
     answers: { 200: { description: 'what became of each row', schema: batchAnswer } },
     isRepeatable: true,
-    handle: async ({ body: { rows }, caller, request }) =>
+    problems: ['not-found'],
+    handle: async ({ body: { rows, sync }, caller, request }) =>
       once(deps, { request, caller }, async ({ putConsents }) => {
         const checked = checkRows(rows, deps.bodyCheck())
         const good = checked.flatMap(({ value }) => value ?? [])
-        const answers = answerRows(checked, await putConsents(good, { by: caller.name }))
+        const named = sync === undefined ? undefined : { id: sync, credentialsIds: namedIn(rows) }
+        const written = await putConsents(good, { by: caller.name }, named)
+        if (written === undefined) throw noSuchSync()
+        const answers = answerRows(checked, written)
         return { status: 200, body: { counts: countsOf(answers), results: answers } }
       }),
   }),
