@@ -18,8 +18,9 @@ export const define: Define = (command, { terminal, exits }) =>
       `Imports consents from a file, or from standard input if FILE is -. The file has one JSON object per line
 (NDJSON), or is CSV with a header. Required: credentials_id, refresh_token, provider_id, country,
 redirect_uri, user_id, and expires_at or consented_at. Optional: provider_name, email, phone, name, locale,
-time_zone, scopes, token_issued_at: when the provider issued the token, and supersedes: the credentials_id
-of the connection that this one replaces, which is then closed.
+time_zone, scopes, token_issued_at: when the provider issued the token, channels: by which the user may be
+written to (none: never), and supersedes: the credentials_id of the connection that this one replaces, which
+is then closed.
 
 Importing the same row twice changes nothing. A row with a later date than ours says that the consent was
 renewed elsewhere: its cycle is closed as repaired, and its messages are cancelled. No other row moves the

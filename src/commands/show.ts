@@ -1,5 +1,5 @@
 // `show ID`: prints everything about one consent except its secrets and addresses.
-import { type ChannelName, reachableBy } from '../domain/channels.ts'
+import { type ChannelName, isNeverMessaged, reachableBy } from '../domain/channels.ts'
 import { awaitedUntil } from '../domain/in-progress.ts'
 import type { Consent } from '../domain/model.ts'
 import { channelProblem } from '../domain/reach.ts'
@@ -69,11 +69,13 @@ const sections = (
     ['token', tokenWords(consent, now)],
     [
       'address',
-      reachableBy(consent, channels).length === 0
-        ? 'none (no-channel)'
-        : unreached === undefined
-          ? 'there is one'
-          : `no-channel: ${unreached}`,
+      isNeverMessaged(consent)
+        ? 'not used: never messaged, since its channels are empty'
+        : reachableBy(consent, channels).length === 0
+          ? 'none (no-channel)'
+          : unreached === undefined
+            ? 'there is one'
+            : `no-channel: ${unreached}`,
     ],
     ...(consent.lastErrorCode === undefined
       ? []

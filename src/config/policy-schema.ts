@@ -277,6 +277,14 @@ export const policySchema = section({
       .prefault(2000)
       .describe('Everything above is held back, with an alert: a wrong clock or policy must not mail everyone'),
   }).prefault({}),
+  sync: section({
+    pauseAtMost: count(0, 100)
+      .prefault(5)
+      .describe(
+        'Per cent of the active consents that closing a sync of the API may pause: a list that lacks more is a ' +
+          'broken list, and nothing is paused',
+      ),
+  }).prefault({}),
   board: section({
     allowDestructive: z
       .boolean()

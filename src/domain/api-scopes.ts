@@ -2,7 +2,7 @@
 
 export const apiScopes = {
   'consents:read': 'read consents, their events, and why they are as they are',
-  'consents:write': 'ask for renewals, pause, resume and close consents',
+  'consents:write': 'create and change consents, ask for renewals, pause, resume and close them',
   'tokens:read': 'read refresh tokens; each read is an event',
   'links:create': 'make links that lead a user to the bank',
   'callbacks:write': 'pass on what a bank sent to a redirect_uri of your own',

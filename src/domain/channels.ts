@@ -55,6 +55,28 @@ export const addressFields = (names: readonly ChannelName[]): AddressField[] => 
 export const addressFor = (addresses: Addresses, name: ChannelName): string | undefined =>
   addresses[traitsOf(name).address]
 
-/** Those of the channels for which the user has an address, in their order. */
-export const reachableBy = (addresses: Addresses, inUse: readonly ChannelName[]): ChannelName[] =>
-  inUse.filter((name) => addressFor(addresses, name) !== undefined)
+/** What decides by which channels a user is written to. */
+export interface Reach extends Addresses {
+  /** Undefined: by all that are in use. */
+  readonly channels?: readonly ChannelName[] | undefined
+}
+
+/** Whether the user of a consent may be written to by this channel, whatever addresses there are. */
+export const mayBeUsed = ({ channels: wanted }: Pick<Reach, 'channels'>, name: ChannelName): boolean =>
+  wanted === undefined || wanted.includes(name)
+
+/** The company shows the renewal by itself: nobody is ever messaged, and links and events are made as for any other. */
+export const isNeverMessaged = ({ channels: wanted }: Pick<Reach, 'channels'>): boolean => wanted?.length === 0
+
+/** Why nobody is messaged then. */
+export const NEVER_MESSAGED = 'never messaged: the company says so (its channels are empty)'
+
+/** Those of the channels by which the user may be written to and has an address, in their order. */
+export const reachableBy = (reach: Reach, inUse: readonly ChannelName[]): ChannelName[] =>
+  inUse.filter((name) => mayBeUsed(reach, name) && addressFor(reach, name) !== undefined)
+
+/** The channels with these names, each once and in the order of the table; undefined if one is not known. */
+export const channelsNamed = (names: readonly string[]): ChannelName[] | undefined =>
+  names.every((name) => Object.hasOwn(channels, name))
+    ? channelNames().filter((name) => names.includes(name))
+    : undefined

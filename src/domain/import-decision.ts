@@ -41,7 +41,7 @@ export type ImportDecision =
 /** Systems round to seconds: dates less than a second apart are the same date. */
 const SAME_DATE_MS = 1000
 /** The fields that decide when and how the user is notified. */
-const movesDates: readonly DetailField[] = ['providerId', 'country', 'redirectUri', 'timeZone']
+const movesDates: readonly DetailField[] = ['providerId', 'country', 'redirectUri', 'timeZone', 'channels']
 
 /** The expiry that a row stands for: its own expiry, else its consent date plus the bank's validity. */
 export const expiryOf = (row: Pick<ImportedConsent, 'expiresAt' | 'consentedAt'>, rule: ResolvedRule): DateTime => {
@@ -118,14 +118,14 @@ const isOldNews = (ours: OurConsent, row: ImportedConsent): boolean =>
   row.consentedAt.toMillis() - ours.consentedAt.toMillis() < SAME_DATE_MS
 
 /** A first address for a channel, or another one in place of an address that not every server reaches (reach.ts). */
-const mayReachBetter = (ours: Addresses, row: Addresses, channels: readonly ChannelName[]): boolean =>
+export const mayReachBetter = (ours: Addresses, row: Addresses, channels: readonly ChannelName[]): boolean =>
   reachableBy(row, channels).some((name) => {
     const known = addressFor(ours, name)
     if (known === undefined) return true
     return known !== addressFor(row, name) && traitsOf(name).whyUnreachable(known) !== undefined
   })
 
-const isSame = (a: unknown, b: unknown): boolean =>
+export const isSame = (a: unknown, b: unknown): boolean =>
   Array.isArray(a) && Array.isArray(b)
     ? a.length === b.length && a.every((element, index) => element === b[index])
     : a === b

@@ -33,6 +33,8 @@ export interface ConsentDetails {
   readonly name: string | undefined
   readonly locale: string | undefined
   readonly timeZone: string | undefined
+  /** By which channels the user may be written to: none, or some; undefined: by all that are in use. */
+  readonly channels: readonly ChannelName[] | undefined
 }
 export type DetailField = keyof ConsentDetails
 
@@ -48,6 +50,7 @@ const isDetail: Readonly<Record<DetailField, true>> = {
   name: true,
   locale: true,
   timeZone: true,
+  channels: true,
 }
 export const detailFields = Object.keys(isDetail) as readonly DetailField[]
 

@@ -2,7 +2,7 @@
 // decides ends the evaluation. Pure: `now` is a parameter. The reasons are shown by `explain`, on the board and in the
 // records.
 import { DateTime, Duration } from 'luxon'
-import { reachableBy } from './channels.ts'
+import { isNeverMessaged, NEVER_MESSAGED, reachableBy } from './channels.ts'
 import { backFromBankBy, inDoubtUntil, findInFlight, hasUnsettled, isInDoubt } from './in-progress.ts'
 import { firstRungOf, type LadderInput, latestDueRung, nextRungAfter, type Rung, rungsOf } from './ladder.ts'
 import { usableZone } from './locale.ts'
@@ -196,6 +196,7 @@ const routeRule = ({ routes, rule }: Facts): Verdict =>
 
 const channelRule = (facts: Facts): Verdict => {
   const { view, now, policy, rungs, graceEndsAt } = facts
+  if (isNeverMessaged(view.consent)) return passes(NEVER_MESSAGED)
   const problem = channelProblem(view, policy.channels)
   const reachable = reachableBy(view.consent, policy.channels)
   if (problem === undefined) return passes(`the user can be reached by ${reachable.join(' and ')}`)
@@ -230,7 +231,8 @@ const owedRule = (facts: Facts): Verdict => {
 }
 
 const nextDateRule = ({ view, now, rungs, graceEndsAt }: Facts): Verdict => {
-  const rung = nextRungAfter(rungs, now)
+  const isSilent = isNeverMessaged(view.consent)
+  const rung = isSilent ? undefined : nextRungAfter(rungs, now)
   const lastLink = lastLinkAt(view)
   const { expiresAt } = view.consent
   const proofEnds = lastLink?.plus(LINK_PROOF_LASTS)
@@ -239,7 +241,10 @@ const nextDateRule = ({ view, now, rungs, graceEndsAt }: Facts): Verdict => {
     return waitUntil(rung.at, `next message: ${rung.name}`)
   if (linkAt !== undefined && linkAt < graceEndsAt)
     return waitUntil(linkAt, 'next proof that the consent can be renewed')
-  return waitUntil(graceEndsAt, 'the last message was sent: lapses at the end of grace')
+  return waitUntil(
+    graceEndsAt,
+    `${isSilent ? NEVER_MESSAGED : 'the last message was sent'}: lapses at the end of grace`,
+  )
 }
 
 /** In the order in which they are evaluated. */
@@ -287,6 +292,7 @@ export const nextAction = (
  * then the latest rung of the ladder.
  */
 export const owedMessage = ({ view, now, rungs }: Facts): OwedMessage | undefined => {
+  if (isNeverMessaged(view.consent)) return undefined
   const again = againMessage(view)
   const byHand = manualMessage(view)
   // One message serves both purposes: it counts as requested by hand, and its wording says what happened.

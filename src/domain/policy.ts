@@ -47,6 +47,8 @@ export interface Policy {
   readonly providers: Readonly<Record<string, ProviderRule>>
   readonly afterGrace: 'nothing' | 'ask-once'
   readonly limits: { readonly messagesPerHour: number }
+  /** Per cent of the active consents that closing a sync may pause at most. */
+  readonly sync: { readonly pauseAtMost: number }
   readonly company: { readonly name: string }
   readonly board: { readonly allowDestructive: boolean }
 }

@@ -1,7 +1,7 @@
 // Whether a renewal may be requested by hand, and if not, what to do first. Pure; the texts are for operators, and for
 // the company that calls the API and cannot do what an operator does.
 import type { DateTime } from 'luxon'
-import { addressFields, reachableBy } from './channels.ts'
+import { addressFields, isNeverMessaged, reachableBy } from './channels.ts'
 import type { Actor, Consent, ConsentStatus } from './model.ts'
 import type { Policy } from './policy.ts'
 import { openRoutes } from './open-routes.ts'
@@ -39,8 +39,10 @@ export const routesPastGrace = routeNames
   .map((route) => `'${route}'`)
   .join(' or ')
 
-export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy, actor?: Actor): RequestVerdict => {
-  const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
+const refused = (reason: string): RequestVerdict => ({ kind: 'refused', reason })
+
+/** Whether its cycle may be opened by hand, whoever is told of it. */
+export const judgeOpening = (consent: Consent, now: DateTime, policy: Policy, actor?: Actor): RequestVerdict => {
   if (consent.status !== 'active' && consent.status !== 'lapsed') return refused(nextStepHint(consent, actor))
   const { routes, isPastGrace, rule, graceEndsAt } = openRoutes(consent, undefined, now, policy)
   if (rule.routes.length === 0)
@@ -53,11 +55,20 @@ export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy, ac
         `add it under providers, or import the new connection once the user has consented again`,
     )
   }
+  return { kind: 'allowed', keepsTo: isPastGrace ? first : undefined }
+}
+
+/** Whether the user may be asked by hand: a message needs an address. */
+export const judgeRequest = (consent: Consent, now: DateTime, policy: Policy, actor?: Actor): RequestVerdict => {
+  const verdict = judgeOpening(consent, now, policy, actor)
+  if (verdict.kind === 'refused') return verdict
+  if (isNeverMessaged(consent))
+    return refused('its user is never messaged (its channels are empty): make a link, and show it to the user')
   if (reachableBy(consent, policy.channels).length === 0) {
     const fields = addressFields(policy.channels).join(' or ')
     return refused(
       `no-channel: there is no usable address for this user; import the consent with one first (${fields})`,
     )
   }
-  return { kind: 'allowed', keepsTo: isPastGrace ? first : undefined }
+  return verdict
 }

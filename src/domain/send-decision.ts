@@ -3,6 +3,7 @@
 // be wanted, or another message may fit better.
 import type { DateTime } from 'luxon'
 import { Duration } from 'luxon'
+import { mayBeUsed } from './channels.ts'
 import { backFromBankBy, inDoubtUntil } from './in-progress.ts'
 import { latestDueRung } from './ladder.ts'
 import { usableZone } from './locale.ts'
@@ -36,6 +37,7 @@ const noLongerWanted = (
   if (consent.status !== 'active' || renewal?.status !== 'open' || consent.cycle !== notification.cycle) {
     return `the consent is ${consent.status}, its renewal ${renewal?.status ?? 'gone'}`
   }
+  if (!mayBeUsed(consent, notification.channel)) return `the user is not to be written to by ${notification.channel}`
   // Past grace, only a message that was made after the end of grace is sent.
   return now >= graceEndsAt && notification.createdAt < graceEndsAt ? 'the grace window has ended since' : undefined
 }

@@ -5,13 +5,16 @@ import type { FastifyInstance } from 'fastify'
 import { answerPlainPage } from './answer-page.ts'
 import { isApiPath } from './api/problems.ts'
 
-/** Compares segment by segment; each route itself checks the values of its parameters and of its wildcard. */
+/**
+ * Compares segment by segment; each route itself checks the values of its parameters and of its wildcard. In a pattern,
+ * a colon that begins no parameter is written twice.
+ */
 const isSpelledAs = (pattern: string, path: string): boolean => {
   const given = path.split('/')
   const wanted = pattern.split('/')
   return (
     (wanted.at(-1) === '*' || given.length === wanted.length) &&
-    wanted.every((part, at) => part === '*' || part.startsWith(':') || part === given[at])
+    wanted.every((part, at) => part === '*' || part.startsWith(':') || part.replaceAll('::', ':') === given[at])
   )
 }
 

@@ -1,7 +1,8 @@
 // Checks one row of an import and converts its values to their types. Reports every problem at once, each with its
-// field and none with a value.
+// field and none with a value. Rows that come by the API are checked by the same readers: check-body.ts.
 import { DateTime, IANAZone } from 'luxon'
 import { nearest } from '../config/suggest.ts'
+import { type ChannelName, channelNames, channelsNamed } from '../domain/channels.ts'
 import { knownLocale } from '../domain/locale.ts'
 import { countryCode } from '../domain/rules.ts'
 import { losesCodes } from '../http/served-address.ts'
@@ -19,7 +20,7 @@ import {
   unreadable,
   unwrapped,
 } from './damage.ts'
-import { type FieldThatIs, importFieldNames } from './fields.ts'
+import { type FieldThatIs, type ImportField, importFieldNames, importFields } from './fields.ts'
 
 export interface CheckedRow {
   /** Undefined when there are problems. */
@@ -48,12 +49,15 @@ const IN_UTC = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,3})?Z$/
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/
 
 /** What a field's value is, or what is wrong with it. */
-type Read<Value> = { readonly value: Value; readonly problem?: undefined } | { readonly problem: string }
+export type Read<Value> = { readonly value: Value; readonly problem?: undefined } | { readonly problem: string }
 /** Reads one field; undefined stands for a field that the row does not have. */
-type Field<Value> = (given: unknown) => Read<Value>
+export type Field<Value> = (given: unknown) => Read<Value>
 
 const readOr = <Value>(value: Value, problem: string | undefined): Read<Value> =>
   problem === undefined ? { value } : { problem }
+
+/** The most characters of a text, or entries of a list. */
+export const mostOf = (field: ImportField): number => importFields[field].most
 
 const textThat =
   (most: number, read: (value: string) => string, problemOf: (value: string) => string | undefined): Field<string> =>
@@ -124,7 +128,7 @@ const readInstant = (value: string): DateTime | string => {
 }
 
 const instant = (latest: DateTime, tooLate: string): Field<DateTime> =>
-  further(formal(40), (value) => {
+  further(formal(mostOf('expires_at')), (value) => {
     const read = readInstant(value)
     if (typeof read === 'string') return { problem: read }
     return readOr(read, read < EARLIEST ? 'is before 2010' : read > latest ? tooLate : undefined)
@@ -159,26 +163,41 @@ const redirectProblem = (value: string, { httpsOnly, publicUrl }: RowRules): str
   return `is on our own host (PUBLIC_URL), where ${taken} takes what the bank sends: every code would be lost`
 }
 
-/** Every field that a row must have; of the two dates, a row may have either. */
-const neededFor = (rules: RowRules) =>
+/** A file, which has nothing but texts, says `none`: an empty cell says nothing. */
+export const channelList: Field<readonly ChannelName[]> = (given) => {
+  const names = typeof given === 'string' ? given.split(/[\s,]+/).filter((name) => name !== '') : given
+  if (!isListOfTexts(names)) return { problem: 'must be a list of channels' }
+  if (typeof given === 'string' && names.length === 1 && names[0] === 'none') return { value: [] }
+  const known = channelsNamed(names)
+  return known === undefined
+    ? { problem: `names a channel that there is not; there is ${channelNames().join(', ')}` }
+    : { value: known }
+}
+
+/**
+ * Every field that a row must have; of the two dates, a row may have either. And the fields that must be right if a row
+ * has them: somebody who is never to be messaged must not be, because of a slip.
+ */
+export const neededFor = (rules: RowRules) =>
   ({
-    credentials_id: identity(200),
-    refresh_token: textThat(8192, unmarked, damageOfToken),
-    provider_id: identity(200),
-    country: further(formal(10), (value) => {
+    credentials_id: identity(mostOf('credentials_id')),
+    refresh_token: textThat(mostOf('refresh_token'), unmarked, damageOfToken),
+    provider_id: identity(mostOf('provider_id')),
+    country: further(formal(mostOf('country')), (value) => {
       const code = countryCode(value)
       return readOr(code, isCountry(code) ? undefined : 'is not a country code such as GB')
     }),
     redirect_uri: checked(
-      formal(2000),
+      formal(mostOf('redirect_uri')),
       remembered((value) => redirectProblem(value, rules)),
     ),
-    user_id: identity(200),
+    user_id: identity(mostOf('user_id')),
     expires_at: instant(rules.now.plus({ years: MAX_YEARS_AHEAD }), `is more than ${MAX_YEARS_AHEAD} years ahead`),
     consented_at: instant(rules.now.plus({ days: 1 }), 'is in the future'),
-  }) satisfies Record<FieldThatIs<'required' | 'date'>, Field<unknown>>
+    channels: channelList,
+  }) satisfies Record<FieldThatIs<'required' | 'date' | 'exact'>, Field<unknown>>
 
-type Needed = ReturnType<typeof neededFor>
+export type Needed = ReturnType<typeof neededFor>
 
 const scopesText = plainText(2000)
 const scopeList: Field<readonly string[]> = (given) => {
@@ -190,32 +209,32 @@ const scopeList: Field<readonly string[]> = (given) => {
 }
 const scopesIn = (scopes: readonly string[]): Read<readonly string[]> =>
   readOr(scopes, scopes.every((scope) => SCOPE.test(scope)) ? undefined : 'holds something that is no scope')
-const isListOfTexts = (given: unknown): given is string[] =>
-  Array.isArray(given) && given.length <= 100 && given.every((element) => typeof element === 'string')
+export const isListOfTexts = (given: unknown): given is string[] =>
+  Array.isArray(given) && given.length <= mostOf('scopes') && given.every((element) => typeof element === 'string')
 
 /**
  * Each of these fields is checked on its own. An invalid value is left out with a warning, because it must not keep a
  * consent from being renewed.
  */
-const optionalFor = (now: DateTime) =>
+export const optionalFor = (now: DateTime) =>
   ({
-    provider_name: nameText(200),
-    email: checked(plainText(400), (value) => {
+    provider_name: nameText(mostOf('provider_name')),
+    email: checked(plainText(mostOf('email')), (value) => {
       const problem = mailboxProblem(value)
       return problem === undefined ? undefined : `is not a usable address (it ${problem})`
     }),
-    phone: plainText(50),
-    name: nameText(200),
-    locale: checked(plainText(100), (value) => (isLocale(value) ? undefined : 'is not one we have')),
-    time_zone: checked(plainText(100), (value) => (isZone(value) ? undefined : 'is not a known zone')),
+    phone: plainText(mostOf('phone')),
+    name: nameText(mostOf('name')),
+    locale: checked(plainText(mostOf('locale')), (value) => (isLocale(value) ? undefined : 'is not one we have')),
+    time_zone: checked(plainText(mostOf('time_zone')), (value) => (isZone(value) ? undefined : 'is not a known zone')),
     scopes: scopeList,
-    supersedes: identity(200),
+    supersedes: identity(mostOf('supersedes')),
     token_issued_at: instant(now, 'is in the future'),
   }) satisfies Record<FieldThatIs<'optional'>, Field<unknown>>
 
-type Optionals = ReturnType<typeof optionalFor>
+export type Optionals = ReturnType<typeof optionalFor>
 /** The values of these fields, as far as the row has them and nothing is wrong with them. */
-type ValuesOf<Fields extends Readonly<Record<string, Field<unknown>>>> = {
+export type ValuesOf<Fields extends Readonly<Record<string, Field<unknown>>>> = {
   [Name in keyof Fields]?: Fields[Name] extends Field<infer Value> ? Value : never
 }
 
@@ -258,8 +277,6 @@ export const makeRowCheck = (rules: RowRules): ((fields: Readonly<Record<string,
 const isAbsent = (value: unknown): boolean =>
   value === null || value === undefined || (typeof value === 'string' && value.trim() === '')
 
-const dates: ReadonlySet<string> = new Set<FieldThatIs<'date'>>(['expires_at', 'consented_at'])
-
 const readNeeded = (
   needed: Needed,
   values: Readonly<Record<string, unknown>>,
@@ -268,7 +285,7 @@ const readNeeded = (
   const problems = new Map<string, string>()
   for (const name of Object.keys(needed) as (keyof Needed)[]) {
     const given = values[name]
-    if (given === undefined && dates.has(name)) continue
+    if (given === undefined && importFields[name].need !== 'required') continue
     const { problem, value } = needed[name](given) as { problem?: string; value?: unknown }
     if (problem === undefined) read[name] = value
     else problems.set(name, problem)
@@ -292,7 +309,7 @@ const problemOf = (field: string, what: string, unknown: readonly string[]): str
 }
 
 /** What a row has in which nothing is wrong: all but one of the dates. */
-type NeededValues = ValuesOf<Needed> & Required<Pick<ValuesOf<Needed>, FieldThatIs<'required'>>>
+export type NeededValues = ValuesOf<Needed> & Required<Pick<ValuesOf<Needed>, FieldThatIs<'required'>>>
 
 const toRow = (
   data: NeededValues,
@@ -312,9 +329,17 @@ const toRow = (
     else leaveOut(name, problem)
   }
   const read = kept as ValuesOf<Optionals>
-  const namesItself = read.supersedes === data.credentials_id
-  if (namesItself) leaveOut('supersedes', 'names the row itself')
-  return {
+  const { supersedes, ...others } = read
+  if (supersedes !== data.credentials_id) return rowOf(data, read)
+  leaveOut('supersedes', NAMES_ITSELF)
+  return rowOf(data, others)
+}
+
+export const NAMES_ITSELF = 'names the row itself'
+
+/** The row of values in which nothing is wrong. */
+export const rowOf = (data: NeededValues, read: ValuesOf<Optionals>): ImportRow =>
+  ({
     credentialsId: data.credentials_id,
     refreshToken: new Secret(data.refresh_token),
     providerId: data.provider_id,
@@ -329,8 +354,8 @@ const toRow = (
     name: read.name,
     locale: read.locale,
     timeZone: read.time_zone,
+    channels: data.channels,
     scopes: read.scopes,
-    supersedes: namesItself ? undefined : read.supersedes,
+    supersedes: read.supersedes,
     tokenIssuedAt: read.token_issued_at,
-  } satisfies ImportRow & Record<keyof ImportRow, unknown>
-}
+  }) satisfies ImportRow & Record<keyof ImportRow, unknown>

@@ -69,7 +69,7 @@ export const isHeader = (text: string): boolean => {
  */
 const missingColumns = (names: readonly string[]): string | undefined => {
   const missing = Object.entries(importFields)
-    .filter(([name, need]) => need === 'required' && !names.includes(name))
+    .filter(([name, { need }]) => need === 'required' && !names.includes(name))
     .map(([name]) => name)
   if (!names.includes('expires_at') && !names.includes('consented_at')) missing.push('expires_at or consented_at')
   if (missing.length === 0) return undefined

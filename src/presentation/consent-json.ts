@@ -2,7 +2,7 @@
 // line and the API use the same form. It holds no secret and no address.
 import type { DateTime } from 'luxon'
 import type { EntityTags } from '../crypto/entity-tag.ts'
-import { reachableBy } from '../domain/channels.ts'
+import { addressFor } from '../domain/channels.ts'
 import { awaitedUntil } from '../domain/in-progress.ts'
 import {
   type Authorisation,
@@ -48,7 +48,8 @@ export const consentJson = (consent: Consent, now: DateTime, policy: Policy) => 
     has_candidate_token: consent.candidate !== undefined,
     next_action_at: isoOf(consent.nextActionAt),
     next_action_reason: consent.nextActionReason ?? null,
-    has_address: reachableBy(consent, policy.channels).length > 0,
+    has_address: policy.channels.some((name) => addressFor(consent, name) !== undefined),
+    channels: consent.channels ?? null,
     locale: consent.locale ?? null,
     time_zone: consent.timeZone ?? null,
     failed_attempts: consent.failedAttempts,

@@ -1,7 +1,7 @@
 // Explains the state of a consent: every rule evaluated, what is next, each rung of the ladder, and which messages are
 // held back and why. Evaluates the same rules as the jobs, so the explanation always agrees with what the jobs do.
 import type { DateTime } from 'luxon'
-import type { ChannelName } from '../domain/channels.ts'
+import { type ChannelName, isNeverMessaged, NEVER_MESSAGED } from '../domain/channels.ts'
 import { nextExchangeStep } from '../domain/exchange.ts'
 import type { ExchangeStep } from '../domain/exchange-step.ts'
 import { awaitedUntil, isInFlight, isUnsettled } from '../domain/in-progress.ts'
@@ -128,6 +128,7 @@ const ladderStates = (facts: Facts, next: NextAction): RungState[] =>
 
 const stateOf = (facts: Facts, next: NextAction, name: string, at: DateTime): Pick<RungState, 'state' | 'detail'> => {
   const { view, now, rungs } = facts
+  if (isNeverMessaged(view.consent) && !isOver(facts)) return { state: 'stopped', detail: NEVER_MESSAGED }
   if (at > now)
     return isOver(facts)
       ? { state: 'stopped', detail: `the consent is ${view.consent.status}` }

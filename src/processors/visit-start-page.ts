@@ -79,13 +79,18 @@ const newestFresh = (
 export const isSuspended = ({ status }: Pick<RenewalPage['consent'], 'status'>): boolean =>
   status === 'paused' || status === 'quarantined'
 
+interface LeaveOptions {
+  readonly seen?: StartPage
+  readonly by?: string
+}
+
 /**
  * The button: hands out a link by an open route, younger than `link.freshFor`, that no user was given; otherwise a new
- * link. `seen`: the page, if it has just been read.
+ * link. `seen`: the page, if it has just been read. `by`: the key of the API that asks for the link in the user's place.
  */
 export const leaveForBank = (deps: VisitDeps) => {
   const { store, prepare, clock, policy, log } = deps
-  return async (token: string, seen?: StartPage): Promise<Departure> => {
+  return async (token: string, { seen, by }: LeaveOptions = {}): Promise<Departure> => {
     const start = seen ?? (await visitStartPage(deps)(token))
     if (start.kind !== 'ready') return { kind: 'not-now', start }
     const { page } = start
@@ -94,7 +99,7 @@ export const leaveForBank = (deps: VisitDeps) => {
     const { routes } = openRoutes(consent, renewal, now, policy)
     try {
       const fresh = newestFresh(authorisations, { issuedAfter: now.minus(policy.link.freshFor), routes })
-      const kept = fresh && (await store.handOutLink(page, fresh.id, now))
+      const kept = fresh && (await store.handOutLink(page, fresh.id, now, by))
       if (kept !== undefined) return { kind: 'to-bank', link: kept }
       const prepared = await prepare(consent, routes, now, page)
       if (prepared.kind === 'circuit-open') return { kind: 'busy' }
@@ -102,7 +107,7 @@ export const leaveForBank = (deps: VisitDeps) => {
         log.warn({ consent_id: consent.id, refused: prepared.detail }, 'the provider refuses a link to a waiting user')
         return { kind: 'refused' }
       }
-      const added = await store.addHandedOut(page, prepared.authorisation, now)
+      const added = await store.addHandedOut(page, prepared.authorisation, now, by)
       return added
         ? { kind: 'to-bank', link: prepared.authorisation.link }
         : { kind: 'not-now', start: await visitStartPage(deps)(token) }

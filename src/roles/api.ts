@@ -7,6 +7,9 @@ import type { ChangeSteps, ConsentChange } from '../http/api/changes.ts'
 import type { ConsentRouteDeps } from '../http/api/consents.ts'
 import type { EventRouteDeps } from '../http/api/events.ts'
 import type { ApiDeps, ApiSteps } from '../http/api/register-api.ts'
+import type { SyncSteps } from '../http/api/syncs.ts'
+import type { WriteSteps } from '../http/api/writes.ts'
+import { makeBodyCheck, makeChangesCheck } from '../import/check-body.ts'
 import { consentEtag, consentJson, eventJson, feedEventJson, historyJson } from '../presentation/consent-json.ts'
 import { consentPageJson } from '../presentation/consent-page.ts'
 import { explainedJson } from '../presentation/explanation.ts'
@@ -14,11 +17,12 @@ import type { Enqueue } from '../processors/enqueue.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
 import type { AdministrationAnswer, Request } from '../store/administration-port.ts'
 import { administration } from '../store/administration.ts'
+import { apiWrites } from '../store/api-writes.ts'
 import type { Answered, RepeatableAnswer, RepeatableRequest } from '../store/answers-port.ts'
 import { answerOnce, within } from '../store/answers.ts'
 import { atTheBank } from '../store/at-the-bank.ts'
 import { consentPages } from '../store/consent-pages.ts'
-import { namingOutages } from '../store/database-errors.ts'
+import { againAfterCollision, namingOutages } from '../store/database-errors.ts'
 import type { Database } from '../store/database.ts'
 import { listEvents } from '../store/events.ts'
 import { listing } from '../store/listing.ts'
@@ -26,6 +30,7 @@ import { lockConsent } from '../store/locks.ts'
 import type { Store } from '../store/port.ts'
 import { toConsent } from '../store/rows.ts'
 import type { Statements } from '../store/statements.ts'
+import { closeSync, noteInSync, openSync } from '../store/syncs.ts'
 import { findConsentIn } from '../store/views.ts'
 
 export interface ApiParts {
@@ -36,15 +41,20 @@ export interface ApiParts {
   readonly enqueue: Enqueue
   /** How long a code that is handed to the queue counts as queued. */
   readonly queuedFor: Duration
+  /** Whether every redirect_uri must be https. */
+  readonly httpsOnly: boolean
+  readonly publicUrl: string
 }
 
 /** Events of a consent that is shown with its history; the others are in the list of its events. */
 const SHOWN_EVENTS = 200
 
-type Deps = ConsentRouteDeps & EventRouteDeps & Pick<ApiDeps, 'answerOnce' | 'steps'>
+type Deps = ConsentRouteDeps &
+  EventRouteDeps &
+  Pick<ApiDeps, 'answerOnce' | 'steps' | 'bodyCheck' | 'checkChanges' | 'openForLink'>
 
 export const apiDeps = (parts: ApiParts): Deps => {
-  const { db, store, policy, clock } = parts
+  const { db, store, policy, clock, httpsOnly, publicUrl } = parts
   const { getHistory, listFeed } = listing(db, policy.channels)
   const reads = namingOutages({
     ...consentPages(db),
@@ -52,7 +62,7 @@ export const apiDeps = (parts: ApiParts): Deps => {
     listFeed,
     listEvents: async (id: string, afterSeq: number, limit: number) => listEvents(db, id, afterSeq, limit),
   })
-  const { showToken } = namingOutages(administration(db, policy))
+  const { showToken, openCycle } = namingOutages(administration(db, policy))
   return {
     getConsentJson: async (name) => {
       const consent = await store.findConsent(name)
@@ -76,14 +86,89 @@ export const apiDeps = (parts: ApiParts): Deps => {
       const shown = consent && (await showToken(consent.id, { now: clock.now(), actor: 'company', reason, by }))
       return shown && { id: consent.id, credentialsId: consent.credentialsId, ...shown }
     },
+    openForLink: async (name, { open, reason, by }) => {
+      const consent = await store.findConsent(name)
+      return consent && openCycle(consent.id, { now: clock.now(), actor: 'company', reason, by, open })
+    },
     listEvents: async (after, limit) => (await reads.listFeed(after, limit)).map(feedEventJson),
-    steps: namingOutages({
-      changeConsent: async (...given: Parameters<ChangeSteps['changeConsent']>) =>
-        db.transaction(async (tx) => changesIn(parts, tx).changeConsent(...given)),
-    }),
+    bodyCheck: () => makeBodyCheck({ now: clock.now(), httpsOnly, publicUrl }),
+    checkChanges: (given) => makeChangesCheck(clock.now())(given),
+    steps: stepsAlone(parts),
     answerOnce: async (request, write) => answerOncePerKey(parts, request, write),
   }
 }
+
+type OwnSteps = ChangeSteps & WriteSteps & SyncSteps
+
+/** Each step is a transaction of its own. */
+const stepsAlone = (parts: ApiParts): OwnSteps => {
+  const alone =
+    <Given extends unknown[], Answer>(pick: (steps: OwnSteps) => (...given: Given) => Promise<Answer>) =>
+    async (...given: Given): Promise<Answer> =>
+      againAfterCollision(async () => parts.db.transaction(async (tx) => pick(stepsIn(parts, tx))(...given)))
+  return namingOutages({
+    changeConsent: alone(({ changeConsent }) => changeConsent),
+    putConsent: alone(({ putConsent }) => putConsent),
+    putConsents: alone(({ putConsents }) => putConsents),
+    changeContact: alone(({ changeContact }) => changeContact),
+    openSync: alone(({ openSync: open }) => open),
+    closeSync: alone(({ closeSync: close }) => close),
+  })
+}
+
+const stepsIn = (parts: ApiParts, tx: Statements): OwnSteps => ({
+  ...changesIn(parts, tx),
+  ...writesIn(parts, tx),
+  ...syncsIn(parts, tx),
+})
+
+const writesIn = ({ db, policy, clock }: ApiParts, tx: Statements): WriteSteps => {
+  const writes = apiWrites(tx, { vault: db.vault, policy })
+  return {
+    putConsent: async (row, { by }, isExpected) => {
+      const now = clock.now()
+      const named = await findConsentIn(tx, row.credentialsId)
+      if (named !== undefined && named.credentialsId !== row.credentialsId)
+        return {
+          kind: 'refused',
+          detail: 'this is our id of a consent: PUT it by its credentials_id',
+          consent: undefined,
+          etag: undefined,
+        }
+      const result = await writes.putRow(row, { now, by }, (current) =>
+        isExpected(current && consentEtag(current, db.vault)),
+      )
+      if (result === undefined) return undefined
+      const consent = await findConsentIn(tx, row.credentialsId)
+      return {
+        ...result,
+        consent: consent && consentJson(consent, now, policy),
+        etag: consent && consentEtag(consent, db.vault),
+      }
+    },
+    putConsents: async (rows, { by }, sync) => {
+      if (sync !== undefined && !(await noteInSync(tx, sync.id, sync.credentialsIds))) return undefined
+      return writes.putRows(rows, { now: clock.now(), by })
+    },
+    changeContact: async (name, changes, { by }, isExpected) => {
+      const now = clock.now()
+      const found = await findConsentIn(tx, name)
+      if (found === undefined) return undefined
+      const answer = await writes.changeContact(found.id, changes, { now, by }, (current) =>
+        isExpected(current && consentEtag(current, db.vault)),
+      )
+      if (answer === 'not-as-expected') return answer
+      const consent = (await findConsentIn(tx, found.id)) ?? found
+      return { ...answer, consent: consentJson(consent, now, policy), etag: consentEtag(consent, db.vault) }
+    },
+  }
+}
+
+const syncsIn = ({ db, policy, clock }: ApiParts, tx: Statements): SyncSteps => ({
+  openSync: async () => openSync(tx, clock.now()),
+  closeSync: async (id, { pause, reason, by }) =>
+    closeSync(db, tx, policy, id, { now: clock.now(), actor: 'company', reason, by, pause }),
+})
 
 const changesIn = ({ db, policy, clock }: ApiParts, tx: Statements): ChangeSteps => {
   const admin = administration(within(db, tx), policy)
@@ -121,18 +206,21 @@ const answerOncePerKey = async <Answer extends RepeatableAnswer>(
   write: (steps: ApiSteps) => Promise<Answer>,
 ): Promise<Answered<Answer>> => {
   const { db, clock, queuedFor } = parts
-  const later: Parameters<Enqueue>[] = []
+  let later: Parameters<Enqueue>[] = []
   const { answered } = namingOutages({
     answered: async () =>
-      answerOnce(db, { ...request, now: clock.now() }, async (tx) => {
-        const receive = receiveCallback({
-          store: atTheBank(within(db, tx)),
-          enqueue: async (...given) => void later.push(given),
-          clock,
-          queuedFor,
-        })
-        return write({ ...changesIn(parts, tx), receiveCallback: receive })
-      }),
+      againAfterCollision(async () =>
+        answerOnce(db, { ...request, now: clock.now() }, async (tx) => {
+          later = []
+          const receive = receiveCallback({
+            store: atTheBank(within(db, tx)),
+            enqueue: async (...given) => void later.push(given),
+            clock,
+            queuedFor,
+          })
+          return write({ ...stepsIn(parts, tx), receiveCallback: receive })
+        }),
+      ),
   })
   const answer = await answered()
   for (const given of later) void parts.enqueue(...given)

@@ -1,6 +1,7 @@
 // The role `web`: pages, callback, API, board, health, metrics. Part of the composition root: it constructs objects and
 // decides nothing.
 import { setTimeout as delay } from 'node:timers/promises'
+import { requiresHttps } from '../config.ts'
 import type { HealthDeps } from '../http/routes/health.ts'
 import { defaultTimes, type HttpServer, makeServer } from '../http/server.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
@@ -41,7 +42,16 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
     }),
     findConsent: store.findConsent,
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
-    ...apiDeps({ db: services.db, store, policy, clock, enqueue: services.enqueue, queuedFor: timing.queuedFor }),
+    ...apiDeps({
+      db: services.db,
+      store,
+      policy,
+      clock,
+      enqueue: services.enqueue,
+      queuedFor: timing.queuedFor,
+      httpsOnly: requiresHttps(config),
+      publicUrl: web.publicUrl,
+    }),
     policy,
     clock,
   })

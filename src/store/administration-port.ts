@@ -32,6 +32,29 @@ export interface AdministrationAnswer {
   readonly detail: string
 }
 
+export type OpenCycle =
+  /** `opened`: by this request. */
+  | { readonly kind: 'open'; readonly renewalId: string; readonly cycle: number; readonly opened: boolean }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'refused'; readonly detail: string }
+
+/** What the company's whole list did not have. */
+export interface SyncClosed {
+  /** Consents that were active and older than the sync when it was closed, and those of them that no batch named. */
+  readonly active: number
+  readonly missing: number
+  /** Per cent. */
+  readonly share: number
+  /** Whether the policy's share allows to pause them. */
+  readonly mayPause: boolean
+  /** By this request. */
+  readonly paused: number
+  /** How many are still active; of those that were only looked for, at most 1,000 are counted. */
+  readonly left: number
+  /** At most 1,000: those that were found by this request, and paused if it asks for that. */
+  readonly consents: readonly { readonly id: string; readonly credentialsId: string; readonly userId: string }[]
+}
+
 /**
  * The functions take our id of the consent. Each is one transaction under the consent's lock, and every change of the
  * consent raises the fencing token, so that the claim of a running job becomes stale.
@@ -46,6 +69,8 @@ export interface Administration {
     id: string,
     request: Request & { readonly resend?: boolean | undefined },
   ): Promise<AdministrationAnswer>
+  /** The consent's open cycle; with `open`, one is opened where there is none. Nobody is messaged because of it. */
+  openCycle(id: string, request: Request & { readonly open: boolean }): Promise<OpenCycle>
   /**
    * Returns the refresh token that would be tried first, after the event that records this was committed. Undefined if
    * there is no such consent. `isCandidate`: an import brought it, and the provider has not judged it yet.

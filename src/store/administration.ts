@@ -3,12 +3,12 @@
 // nothing.
 import { randomUUID } from 'node:crypto'
 import type { Policy } from '../domain/policy.ts'
-import { judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
+import { judgeOpening, judgeRequest, nextStepHint } from '../domain/renewal-request.ts'
 import { type Route, traitsOf } from '../domain/routes.ts'
 import { ruleFor } from '../domain/rules.ts'
 import { tokenOrder } from '../domain/token-order.ts'
 import type { Consent as ConsentRow, Prisma, Renewal as RenewalRow } from '../generated/prisma/client.ts'
-import type { Administration, AdministrationAnswer, Request } from './administration-port.ts'
+import type { Administration, AdministrationAnswer, OpenCycle, Request } from './administration-port.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
 import { changeRecord, find, insert } from './tables.ts'
 import type { Database } from './database.ts'
@@ -95,6 +95,28 @@ export const administration = (db: Database, policy: Policy): Administration => 
             `manual-${manualNo}${keepsTo === undefined ? '' : `, by ${traitsOf(keepsTo).title}`}`,
         )
       )
+    }),
+
+  openCycle: async (id, request) =>
+    db.transaction(async (tx): Promise<OpenCycle> => {
+      const consent = await lockConsent(tx, id)
+      if (consent === undefined) return { kind: 'refused', detail: 'there is no such consent' }
+      const current = await currentRenewal(tx, consent)
+      if (consent.status === 'active' && current?.status === 'open')
+        return { kind: 'open', renewalId: current.id, cycle: current.cycle, opened: false }
+      const verdict = judgeOpening(toConsent(consent), request.now, policy, request.actor)
+      if (verdict.kind === 'refused') return { kind: 'refused', detail: verdict.reason }
+      // Without a message that was asked for, the job would let it lapse at once.
+      if (verdict.keepsTo !== undefined)
+        return { kind: 'refused', detail: 'its grace window has ended: the user must connect the bank anew' }
+      if (!request.open) return { kind: 'none' }
+      const manualNo = current?.manualNo ?? 0
+      const cycle = await openForRequest(tx, consent, current, { request, manualNo, keepsTo: undefined })
+      // The job makes the cycle's own link and gives it its dates, as of any cycle that has been opened.
+      await reopenConsent(tx, consent, request.now, { at: request.now, reason: 'its cycle was opened for a link' })
+      const [opened] = await find(tx, 'renewal', { consentId: id, cycle })
+      if (opened === undefined) throw new Error('a cycle that was opened and is not there')
+      return { kind: 'open', renewalId: opened.id, cycle, opened: true }
     }),
 
   showToken: async (id, request) =>

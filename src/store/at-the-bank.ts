@@ -51,7 +51,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
 
   // Marked under the attempt's lock, or refused, so that two clicks, or a click and a mail scanner, never get the same
   // URL with its state and verifier.
-  handOutLink: async (page, attemptId, now) =>
+  handOutLink: async (page, attemptId, now, by) =>
     db.step(async (tx) => {
       const locked = await lockAttemptOnPage(tx, page, attemptId)
       if (locked === undefined || !isOpen(locked)) return undefined
@@ -61,11 +61,11 @@ export const atTheBank = (db: Database): AtTheBank => ({
       tx.pending?.alsoOne(Prisma.sql`
         UPDATE authorisations SET handed_out_at = ${now.toJSDate()}
         WHERE id = ${authorisation.id}::uuid AND status = 'issued' AND handed_out_at IS NULL AND link IS NOT NULL`)
-      await handedOutEvent(tx, consent, authorisation.id, now)
+      await handedOutEvent(tx, consent, authorisation.id, { now, by })
       return openCell(db.vault, 'link', authorisation.id, link)
     }),
 
-  addHandedOut: async (page, authorisation, now) =>
+  addHandedOut: async (page, authorisation, now, by) =>
     db.step(async (tx) => {
       const locked = await lockPage(tx, page)
       if (locked === undefined || !isOpen(locked)) return false
@@ -75,7 +75,7 @@ export const atTheBank = (db: Database): AtTheBank => ({
       await insert(tx, 'authorisation', { ...row, link: null, handedOutAt: now.toJSDate() })
       const { tokenUse } = authorisation
       if (tokenUse !== undefined) await noteTokenUse(tx, db.vault, consent, tokenUse)
-      await handedOutEvent(tx, consent, authorisation.id, now)
+      await handedOutEvent(tx, consent, authorisation.id, { now, by })
       return true
     }),
 
@@ -158,13 +158,13 @@ const handedOutEvent = async (
   tx: Statements,
   consent: ConsentRow,
   authorisationId: string,
-  now: DateTime,
+  { now, by }: { now: DateTime; by: string | undefined },
 ): Promise<void> =>
   appendEvent(tx, consent, {
     type: 'link.handed-out',
     at: now,
-    actor: 'user',
-    data: { authorisation_id: authorisationId },
+    actor: by === undefined ? 'user' : 'company',
+    data: { authorisation_id: authorisationId, ...(by === undefined ? {} : { by }) },
   })
 
 const pageIn = (row: FoundRow): RenewalPage | undefined => {

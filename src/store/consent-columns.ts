@@ -26,6 +26,7 @@ const types: { readonly [Field in keyof ConsentRow]: TypeOf<NonNullable<ConsentR
   name: 'text',
   locale: 'text',
   timeZone: 'text',
+  channels: 'text',
   status: 'text',
   cycle: 'int',
   consentedAt: 'timestamptz',

@@ -122,6 +122,22 @@ export const isAway = (error: unknown): boolean =>
 /** Whether the error passes by itself, as an outage or a conflict does. */
 export const isPassing = (error: unknown): boolean => ['outage', 'conflict'].includes(classify(error) ?? '')
 
+const TRIES = 5
+
+/**
+ * Runs a transaction again after a collision: another one has locked the same rows, or taken the same unique key first.
+ * `work` is told which try it is, from 1.
+ */
+export const againAfterCollision = async <Answer>(work: (tried: number) => Promise<Answer>): Promise<Answer> => {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await work(tried)
+    } catch (error) {
+      if (tried >= TRIES || !['conflict', 'duplicate-key'].includes(classify(error) ?? '')) throw error
+    }
+  }
+}
+
 type Steps = Readonly<Record<string, (...given: never[]) => unknown>>
 
 /**

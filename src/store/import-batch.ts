@@ -30,6 +30,8 @@ export interface BatchInput {
   readonly now: DateTime
   /** The operator gave `--correct`. */
   readonly correct: boolean
+  /** The key of the API that brings the rows; undefined for a file. */
+  readonly by?: string | undefined
   /** The consents that we have, read under their locks; changed in place. */
   readonly ours: readonly ConsentRow[]
   readonly ledger: TokenLedger
@@ -49,7 +51,7 @@ export interface Batch {
   events(): readonly ChainedEvent[]
 }
 
-export const startBatch = ({ vault, policy, now, correct, ours, ledger }: BatchInput): Batch => {
+export const startBatch = ({ vault, policy, now, correct, by, ours, ledger }: BatchInput): Batch => {
   const byCredentials = new Map<string, ConsentRow>()
   /** The consents that name a replaced connection in `supersedes`, by the `credentials_id` of that connection. */
   const successors = new Map<string, ConsentRow[]>()
@@ -81,7 +83,7 @@ export const startBatch = ({ vault, policy, now, correct, ours, ledger }: BatchI
     change(row, { ...values, fencingToken: row.fencingToken + 1, leaseUntil: null, queuedUntil: null })
 
   const record = (row: ConsentRow, type: EventType, reason: string | undefined, data: Prisma.InputJsonObject): void => {
-    const event = chainEvent(row, { type, at: now, actor: 'company', reason, data })
+    const event = chainEvent(row, { type, at: now, actor: 'company', reason, data: { ...named(by), ...data } })
     change(row, { eventSeq: event.seq, eventHash: event.hash })
     events.push(event)
   }
@@ -320,7 +322,7 @@ export const startBatch = ({ vault, policy, now, correct, ours, ledger }: BatchI
       const taken =
         known === undefined ? { kind: 'created' as const, detail: undefined } : applyToKnown(known, row, fingerprint)
       const made = row === imported ? prepared : undefined
-      const consent = known ?? create(made ?? newConsent(row, { vault, policy, now, newId }), fingerprint)
+      const consent = known ?? create(made ?? newConsent(row, { vault, policy, now, newId, by }), fingerprint)
       if (taken.kind === 'refused') return { ...taken, superseded: 0 }
       const { superseded, warning } = applySupersedes(consent, row)
       const leftOut = obstacle === undefined ? undefined : `${obstacle}, left out: both stay`
@@ -335,6 +337,12 @@ export const startBatch = ({ vault, policy, now, correct, ours, ledger }: BatchI
     events: () => events,
   }
 }
+
+/**
+ * Whose key of the API made a change, as an event says it. But for `consent.superseded`, whose `by` is the connection
+ * that took its place: there the event of that connection names the key.
+ */
+const named = (by: string | undefined): { readonly by?: string } => (by === undefined ? {} : { by })
 
 /** A consent that is not stored yet, with its first event. */
 export interface NewConsent {
@@ -351,12 +359,12 @@ export const idsOfBatch = (): (() => string) => {
   return () => `${beginning}${randomUUID().slice(beginning.length)}`
 }
 
-export interface Making extends Pick<BatchInput, 'vault' | 'policy' | 'now'> {
+export interface Making extends Pick<BatchInput, 'vault' | 'policy' | 'now' | 'by'> {
   readonly newId: () => string
 }
 
 /** Makes the consent of a row whose connection is new. Depends on nothing that is stored. */
-export const newConsent = (imported: ImportRow, { vault, policy, now, newId }: Making): NewConsent => {
+export const newConsent = (imported: ImportRow, { vault, policy, now, newId, by }: Making): NewConsent => {
   const id = newId()
   const at = now.toJSDate()
   const row: ConsentRow = {
@@ -381,6 +389,7 @@ export const newConsent = (imported: ImportRow, { vault, policy, now, newId }: M
       expires_at: row.expiresAt.toISOString(),
       expires_source: row.expiresSource,
       ...(imported.supersedes === undefined ? {} : { supersedes: imported.supersedes }),
+      ...named(by),
     },
   })
   Object.assign(row, {
@@ -414,6 +423,8 @@ const firstDate = (
     : { nextActionAt: now.toJSDate(), nextActionReason: reason }
 }
 
-const pick = (row: ImportRow, fields: readonly DetailField[]): Partial<Pick<ConsentRow, DetailField>> =>
-  Object.fromEntries(fields.map((field) => [field, row[field]]))
+const pick = (row: ImportRow, fields: readonly DetailField[]): Partial<Pick<ConsentRow, DetailField>> => {
+  const columns = detailsRow(row)
+  return Object.fromEntries(fields.map((field) => [field, columns[field]]))
+}
 const snakeCase = (field: string): string => field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

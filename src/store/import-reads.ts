@@ -4,12 +4,14 @@
 // Keys are looked up one by one (LATERAL, with OFFSET 0 as a fence) where a column is not unique: until the first
 // ANALYZE of a table that is being filled, PostgreSQL takes a thousand keys of such a column for most of the table, and
 // would read all of it for each batch.
+import { sha256 } from '../crypto/hashing.ts'
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { arrayText, consentFromJson, jsonOfConsent } from './consent-columns.ts'
-import type { Client, Transaction } from './database.ts'
+import type { Client } from './database.ts'
+import type { Statements } from './statements.ts'
 import type { KnownToken, TokenState } from './token-fingerprints.ts'
 
-type Reader = Pick<Transaction, '$queryRaw'>
+type Reader = Pick<Statements, '$queryRaw'>
 
 export interface BatchKeys {
   readonly credentialsIds: readonly string[]
@@ -30,6 +32,16 @@ export interface Known {
  * Any number that no other lock of the program has.
  */
 const IMPORT_LOCK = 7_203_011
+
+/** The two-part key of the advisory locks of single rows begins with this number. */
+const ROW_LOCK = 7_203_012
+
+/**
+ * How a batch keeps apart from others: `alone`; beside all that are not alone, since it brings neither a `supersedes`
+ * nor a new token (`shared`); or beside all that are not alone and have none of its keys, for a few rows without
+ * `supersedes` (`by-key`).
+ */
+export type Apartness = 'alone' | 'shared' | 'by-key'
 
 /** Reads the consents of the rows, and those that name them in `supersedes`, as they are at one moment. No locks. */
 export const readForImport = async (prisma: Client, keys: BatchKeys): Promise<Known> =>
@@ -56,11 +68,15 @@ export const readForImport = async (prisma: Client, keys: BatchKeys): Promise<Kn
  *
  * A batch with a `supersedes` or with a new token runs alone. Otherwise another import could create the named consent,
  * or bring the same token for another connection, at the same moment; neither import would see what the other brings.
+ * For a new token it is enough that nobody brings the same one: a few rows lock the keys that they have.
  */
-export const lockForImport = async (tx: Transaction, keys: BatchKeys, bringsTokens: boolean): Promise<Known> => {
-  if (keys.superseded.length > 0 || bringsTokens)
+export const lockForImport = async (tx: Statements, keys: BatchKeys, apart: Apartness): Promise<Known> => {
+  if (keys.superseded.length > 0 || apart === 'alone')
     await tx.$executeRaw`SELECT pg_advisory_xact_lock(${IMPORT_LOCK}::bigint)`
-  else await tx.$executeRaw`SELECT pg_advisory_xact_lock_shared(${IMPORT_LOCK}::bigint)`
+  else {
+    await tx.$executeRaw`SELECT pg_advisory_xact_lock_shared(${IMPORT_LOCK}::bigint)`
+    if (apart === 'by-key') await lockKeys(tx, keys)
+  }
   const ids = await findAffected(tx, keys)
   const ours =
     ids.length === 0
@@ -75,12 +91,19 @@ export const lockForImport = async (tx: Transaction, keys: BatchKeys, bringsToke
   return { ours, tokens: await readTokens(tx, keys.fingerprints, ours) }
 }
 
+/** In the order of their numbers, so that two never wait for one another. Two keys may have one number. */
+const lockKeys = async (tx: Statements, { credentialsIds, fingerprints }: BatchKeys): Promise<void> => {
+  const keys = [...credentialsIds.map((id) => `credentials ${id}`), ...fingerprints.map((print) => `token ${print}`)]
+  const numbers = [...new Set(keys.map((key) => sha256(key).readInt32BE(0)))].toSorted((a, b) => a - b)
+  for (const number of numbers) await tx.$executeRaw`SELECT pg_advisory_xact_lock(${ROW_LOCK}::int, ${number}::int)`
+}
+
 interface Link {
   readonly id: string
   readonly superseded_by_id: string | null
 }
 
-const findAffected = async (tx: Transaction, { credentialsIds, superseded }: BatchKeys): Promise<string[]> => {
+const findAffected = async (tx: Statements, { credentialsIds, superseded }: BatchKeys): Promise<string[]> => {
   const named = arrayText([...new Set([...credentialsIds, ...superseded])])
   const affected = new Set<string>()
   let found = [

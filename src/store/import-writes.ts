@@ -4,7 +4,6 @@ import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import { Prisma } from '../generated/prisma/client.ts'
 import { clearVerifiers } from './authorisation-row.ts'
 import { type ArrayElement, arrayText, type Column, consentColumns, textOf } from './consent-columns.ts'
-import type { Transaction } from './database.ts'
 import type { ChainedEvent } from './events.ts'
 import { moveAll, moveSql } from './moves.ts'
 import type { Statements } from './statements.ts'
@@ -41,12 +40,12 @@ const queryOf = (rows: readonly ConsentRow[]): Prisma.Sql => {
  * Writes rows of consents that were not there. A row may refer to another one of the same statement: that is only
  * checked when all are written.
  */
-export const insertConsents = async (tx: Transaction, rows: readonly ConsentRow[]): Promise<void> => {
+export const insertConsents = async (tx: Statements, rows: readonly ConsentRow[]): Promise<void> => {
   if (rows.length > 0) await tx.$executeRaw`INSERT INTO consents (${nameList}) ${queryOf(rows)}`
 }
 
 /** Writes rows whose locks we hold, and rows of consents that were not there. */
-export const writeConsents = async (tx: Transaction, rows: readonly ConsentRow[]): Promise<void> => {
+export const writeConsents = async (tx: Statements, rows: readonly ConsentRow[]): Promise<void> => {
   if (rows.length === 0) return
   await tx.$executeRaw`
     INSERT INTO consents (${nameList}) ${queryOf(rows)} ON CONFLICT (id) DO UPDATE SET ${overwriting}`
@@ -72,7 +71,7 @@ export const closeCycles = async (
  * decided when its job runs.
  */
 export const reviveUnreached = async (
-  tx: Transaction,
+  tx: Statements,
   channel: ChannelName,
   consentIds: readonly string[],
   now: Date,
@@ -90,7 +89,7 @@ export const reviveUnreached = async (
 }
 
 /** Appends events that were chained under the consents' locks. */
-export const writeEvents = async (tx: Transaction, events: readonly ChainedEvent[]): Promise<void> => {
+export const writeEvents = async (tx: Statements, events: readonly ChainedEvent[]): Promise<void> => {
   if (events.length === 0) return
   const column = (read: (event: ChainedEvent) => ArrayElement): string => arrayText(events.map(read))
   await tx.$executeRaw`

@@ -1,19 +1,20 @@
 // Writes a batch of imported rows in one transaction, by a handful of statements. Idempotent: the same batch a second
 // time finds nothing to change, and neither locks nor writes anything.
+import type { Vault } from '../crypto/vault.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { ImportRow, Imports, RowResult } from './administration-port.ts'
 import type { Database } from './database.ts'
-import { classify } from './database-errors.ts'
+import { againAfterCollision } from './database-errors.ts'
 import { idsOfBatch, type NewConsent, newConsent, startBatch } from './import-batch.ts'
-import { type BatchKeys, type Known, lockForImport, readForImport } from './import-reads.ts'
+import { type Apartness, type BatchKeys, type Known, lockForImport, readForImport } from './import-reads.ts'
 import { findUnchanged } from './import-unchanged.ts'
 import { closeCycles, insertConsents, reviveUnreached, writeConsents, writeEvents } from './import-writes.ts'
+import type { Statements } from './statements.ts'
 import { fingerprintOf, markFirstTokens, markTokens } from './token-fingerprints.ts'
 import { openLedger } from './token-ledger.ts'
 
 /** Includes the wait for locks that others hold on a busy system. */
 const BATCH_TIMEOUT_MS = 120_000
-const TRIES = 5
 
 type Options = Parameters<Imports['importBatch']>[1]
 
@@ -88,58 +89,76 @@ const tryBatch = async (
   db: Database,
   policy: Policy,
   rows: readonly ImportRow[],
-  given: Given,
-  options: Options,
-): Promise<RowResult[]> => {
-  for (let tried = 1; ; tried += 1) {
-    try {
-      // A try changes the prepared consents, so the next try makes its own.
-      return await writeBatch(db, policy, rows, tried === 1 ? given : { ...given, prepared: undefined }, options)
-    } catch (error) {
-      // After a collision the batch is tried again: another import, or a renewal by full authentication, has created
-      // or locked one of these connections at the same moment.
-      if (tried >= TRIES || !isCollision(error)) throw error
-    }
-  }
-}
-
-const writeBatch = async (
-  db: Database,
-  policy: Policy,
-  rows: readonly ImportRow[],
-  { fingerprints, bringsTokens, prepared }: Given,
+  { prepared, bringsTokens, fingerprints }: Given,
   options: Options,
 ): Promise<RowResult[]> =>
-  db.prisma.$transaction(
-    async (tx) => {
-      const known = await lockForImport(tx, keysOf(rows, fingerprints), bringsTokens)
-      const ledger = openLedger(db.vault, known)
-      const batch = startBatch({ vault: db.vault, policy, ours: known.ours, ledger, ...options })
-      const results = rows.map((row, place) => batch.take(row, fingerprints[place]!, prepared?.[place]))
-      const now = options.now.toJSDate()
-      const created = batch.created()
-      const isCreated = new Set(created.map(({ id }) => id))
-      await insertConsents(tx, created)
-      await writeConsents(tx, batch.changed())
-      const marks = ledger.marks()
-      await markFirstTokens(
-        tx,
-        marks.filter(({ consentId }) => isCreated.has(consentId)),
-        now,
-      )
-      await markTokens(
-        tx,
-        marks.filter(({ consentId }) => !isCreated.has(consentId)),
-        now,
-      )
-      await closeCycles(tx, batch.repaired(), 'repaired', now)
-      await closeCycles(tx, batch.superseded(), 'cancelled', now)
-      for (const [channel, ids] of batch.readdressed()) await reviveUnreached(tx, channel, ids, now)
-      await writeEvents(tx, batch.events())
-      return results
-    },
-    { timeout: BATCH_TIMEOUT_MS, maxWait: BATCH_TIMEOUT_MS },
+  // Another import, or a renewal by full authentication, may create or lock one of these connections meanwhile.
+  againAfterCollision(async (tried) =>
+    db.prisma.$transaction(
+      async (tx) => {
+        const apart = bringsTokens ? 'alone' : 'shared'
+        const locked = await lockRows(tx, rows, fingerprints, apart)
+        // A try changes the prepared consents, so the next try makes its own.
+        return writeRows(tx, { vault: db.vault, policy }, locked, {
+          ...options,
+          prepared: tried === 1 ? prepared : undefined,
+        })
+      },
+      { timeout: BATCH_TIMEOUT_MS, maxWait: BATCH_TIMEOUT_MS },
+    ),
   )
+
+/** Rows with the consents and tokens that they may be about, under their locks. */
+export interface LockedRows {
+  readonly rows: readonly ImportRow[]
+  /** Of each row's token. */
+  readonly fingerprints: readonly string[]
+  readonly known: Known
+}
+
+export const lockRows = async (
+  tx: Statements,
+  rows: readonly ImportRow[],
+  fingerprints: readonly string[],
+  apart: Apartness,
+): Promise<LockedRows> => ({
+  rows,
+  fingerprints,
+  known: await lockForImport(tx, keysOf(rows, fingerprints), apart),
+})
+
+/** Writes rows under their locks; returns a result for each, in their order. `by`: the key of the API. */
+export const writeRows = async (
+  tx: Statements,
+  { vault, policy }: { vault: Vault; policy: Policy },
+  { rows, fingerprints, known }: LockedRows,
+  { prepared, ...options }: Options & { readonly by?: string; readonly prepared?: Given['prepared'] },
+): Promise<RowResult[]> => {
+  const ledger = openLedger(vault, known)
+  const batch = startBatch({ vault, policy, ours: known.ours, ledger, ...options })
+  const results = rows.map((row, place) => batch.take(row, fingerprints[place]!, prepared?.[place]))
+  const now = options.now.toJSDate()
+  const created = batch.created()
+  const isCreated = new Set(created.map(({ id }) => id))
+  await insertConsents(tx, created)
+  await writeConsents(tx, batch.changed())
+  const marks = ledger.marks()
+  await markFirstTokens(
+    tx,
+    marks.filter(({ consentId }) => isCreated.has(consentId)),
+    now,
+  )
+  await markTokens(
+    tx,
+    marks.filter(({ consentId }) => !isCreated.has(consentId)),
+    now,
+  )
+  await closeCycles(tx, batch.repaired(), 'repaired', now)
+  await closeCycles(tx, batch.superseded(), 'cancelled', now)
+  for (const [channel, ids] of batch.readdressed()) await reviveUnreached(tx, channel, ids, now)
+  await writeEvents(tx, batch.events())
+  return results
+}
 
 const keysOf = (rows: readonly ImportRow[], fingerprints: readonly string[]): BatchKeys => ({
   credentialsIds: rows.map(({ credentialsId }) => credentialsId),
@@ -156,6 +175,3 @@ const bringsNewToken = (
   const known = new Set(tokens.map(({ fingerprint, credentialsId }) => `${fingerprint} ${credentialsId}`))
   return rows.some((row, index) => !known.has(`${fingerprints[index]} ${row.credentialsId}`))
 }
-
-/** Another transaction has locked the same rows, or taken the same unique key first. */
-const isCollision = (error: unknown): boolean => ['conflict', 'duplicate-key'].includes(classify(error) ?? '')

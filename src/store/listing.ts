@@ -47,16 +47,19 @@ export const listing = (db: Database, channels: readonly ChannelName[] = channel
   listFeed: async (after, limit) => listFeed(db, after, pageSize(limit)),
 })
 
+const NEVER_MESSAGED = ''
+const isMessaged: Prisma.ConsentWhereInput = { OR: [{ channels: null }, { channels: { not: NEVER_MESSAGED } }] }
 /**
- * No channel reaches the user: there is no address, or only one that our server does not accept. The domain gave this
- * reason when it last evaluated the consent (next-action.ts).
+ * No channel reaches a user who is to be messaged: there is no address, or only one that our server does not accept.
+ * The domain gave this reason when it last evaluated the consent (next-action.ts).
  */
 const saidSo: Prisma.ConsentWhereInput = { nextActionReason: { startsWith: 'no-channel' } }
 const withoutChannel = (channels: readonly ChannelName[]): Prisma.ConsentWhereInput => ({
-  OR: [{ AND: addressFields(channels).map((field) => ({ [field]: null })) }, saidSo],
+  AND: [isMessaged, { OR: [{ AND: addressFields(channels).map((field) => ({ [field]: null })) }, saidSo] }],
 })
 const withChannel = (channels: readonly ChannelName[]): Prisma.ConsentWhereInput => ({
   AND: [
+    isMessaged,
     { OR: addressFields(channels).map((field) => ({ [field]: { not: null } })) },
     { OR: [{ nextActionReason: null }, { NOT: saidSo }] },
   ],

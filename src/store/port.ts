@@ -198,14 +198,14 @@ export interface AtTheBank {
   getRenewalPageByDoneId(doneId: string): Promise<(RenewalPage & { readonly authorisation: Authorisation }) | undefined>
   /**
    * Returns the authorisation URL of this attempt and marks it as handed out. Undefined if somebody has got it
-   * meanwhile, or if the cycle is closed.
+   * meanwhile, or if the cycle is closed. `by`: the key of the API that asked for it; otherwise the user did.
    */
-  handOutLink(page: RenewalPage, attemptId: string, now: DateTime): Promise<Secret | undefined>
+  handOutLink(page: RenewalPage, attemptId: string, now: DateTime, by?: string): Promise<Secret | undefined>
   /**
    * Stores an attempt whose authorisation URL was made for a user who is waiting for it; the URL counts as handed out.
    * False if the cycle is closed.
    */
-  addHandedOut(page: RenewalPage, authorisation: NewAuthorisation, now: DateTime): Promise<boolean>
+  addHandedOut(page: RenewalPage, authorisation: NewAuthorisation, now: DateTime, by?: string): Promise<boolean>
   /** `by`: the name of the API key that passed it on, for the event. */
   receiveCode(
     state: Secret,

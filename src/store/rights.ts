@@ -33,6 +33,8 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   webhook_backlogs: passing,
   webhook_replays: passing,
   webhook_deliveries: ['SELECT', 'INSERT', 'DELETE'],
+  syncs: passing,
+  sync_entries: passing,
   _prisma_migrations: ['SELECT'],
 }
 

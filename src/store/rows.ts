@@ -8,6 +8,7 @@ import type {
   Notification as NotificationRow,
   Renewal as RenewalRow,
 } from '../generated/prisma/client.ts'
+import { type ChannelName, channelNames } from '../domain/channels.ts'
 import type { ImportedDetails } from '../domain/import-decision.ts'
 import type {
   Actor,
@@ -35,6 +36,16 @@ export const knownRoute = (name: string): Route => {
   return name
 }
 
+/** One that only a later release knows is left out: this one cannot use it anyway. */
+const channelsOf = (text: string): ChannelName[] => {
+  const names = text.split(',')
+  return channelNames().filter((name) => names.includes(name))
+}
+
+/** The column; NULL: the channels of the policy. */
+export const channelsText = (names: readonly ChannelName[] | null | undefined): string | null =>
+  names?.join(',') ?? null
+
 export const toConsent = (row: ConsentRow): Consent => ({
   id: row.id,
   credentialsId: row.credentialsId,
@@ -49,6 +60,7 @@ export const toConsent = (row: ConsentRow): Consent => ({
   name: row.name ?? undefined,
   locale: row.locale ?? undefined,
   timeZone: row.timeZone ?? undefined,
+  channels: row.channels === null ? undefined : channelsOf(row.channels),
   status: row.status as ConsentStatus,
   cycle: row.cycle,
   expiresAt: instant(row.expiresAt),
@@ -158,6 +170,7 @@ export const detailsRow = (details: ImportedDetails): Pick<ConsentRow, DetailFie
   name: details.name ?? null,
   locale: details.locale ?? null,
   timeZone: details.timeZone ?? null,
+  channels: channelsText(details.channels),
 })
 
 /** The row of a new renewal. Its caller adds who opened it, and the expiry before it. */

@@ -67,12 +67,15 @@ type Client = Pick<SessionClient, 'query' | 'isLent'>
 
 /**
  * Each text is planned once in a session that is ours alone, and has a name there; a pooler would lend the session to
- * others, who do not know the name. There are some hundred texts, because no value is part of one.
+ * others, who do not know the name. There are some hundred texts, because no value is part of one. But a batch of rows
+ * has a text for each set of columns in which its rows differ: beyond this number, texts are planned each time.
  */
+const MAX_NAMES = 1000
 const names = new Map<string, string>()
-const nameOf = (text: string): string => {
+const nameOf = (text: string): string | undefined => {
   const known = names.get(text)
   if (known !== undefined) return known
+  if (names.size >= MAX_NAMES) return undefined
   const name = `${text.startsWith(STEP_BEGINS) ? 'step' : 'statement'}_${sha256Hex(text).slice(0, 32)}`
   names.set(text, name)
   return name
@@ -81,7 +84,8 @@ const nameOf = (text: string): string => {
 const run = async (client: Client, text: Text, values: unknown[]): Promise<Result> => {
   const statement = sqlOf(text, values)
   const plain = { text: statement.text, values: statement.values }
-  return client.query(client.isLent() ? plain : { ...plain, name: nameOf(plain.text) })
+  const name = client.isLent() ? undefined : nameOf(plain.text)
+  return client.query(name === undefined ? plain : { ...plain, name })
 }
 
 const spoilsSession = (error: unknown): boolean => codesOf(error).some((code) => SPOILT_SESSION.has(code))

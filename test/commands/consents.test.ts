@@ -300,7 +300,7 @@ describe('list and show', () => {
   test('show tells every field of an import, but for these', async () => {
     const secretOrPrivate = ['refresh_token', 'redirect_uri', 'email', 'phone', 'name', 'scopes']
     // The day of the expiry is told, the rest by the JSON or the events. When a token was issued decides an order only.
-    const otherwise = ['expires_at', 'consented_at', 'supersedes', 'locale', 'time_zone', 'token_issued_at']
+    const otherwise = ['expires_at', 'consented_at', 'supersedes', 'locale', 'time_zone', 'channels', 'token_issued_at']
     const told = importFieldNames.filter((name) => ![...secretOrPrivate, ...otherwise].includes(name))
     const texts = Object.fromEntries(told.map((name) => [name, `the ${name}`]))
     const line: Record<string, unknown> = { ...texts, ...aLine({ expires_at: inDays(60) }) }

@@ -42,6 +42,7 @@ const full = {
   afterGrace: 'ask-once',
   limits: { messagesPerHour: 10 },
   company: { name: '  Ärger & Söhne  ' },
+  sync: { pauseAtMost: 12 },
   board: { allowDestructive: true },
   timing: {
     lease: '1s',
@@ -77,6 +78,7 @@ describe('the defaults', () => {
       afterGrace: 'nothing',
       channels: ['email'],
       limits: { messagesPerHour: 2000 },
+      sync: { pauseAtMost: 5 },
       board: { allowDestructive: false },
     })
     expect(policy.ladder.map(({ name }) => name)).toEqual([

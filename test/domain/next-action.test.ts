@@ -306,6 +306,53 @@ tableOf('no address', {
   'past grace it lapses': { consent: { email: undefined }, now: '+90d', is: 'lapse' },
 })
 
+const silent = { channels: [], email: undefined }
+tableOf('never messaged, by the word of the company', {
+  'a second before the window it waits, like any other': {
+    consent: silent,
+    now: '-14d -1s',
+    is: 'wait -14d',
+    because: 'healthy',
+  },
+  'at the window the cycle opens with a link alone': { consent: silent, now: '-14d', is: 'renew link by reauth' },
+  'with an address it is the same': { consent: { channels: [] }, now: '-14d', is: 'renew link by reauth' },
+  'after that no rung is owed: the next proof': {
+    consent: silent,
+    links: [aLink('-14d')],
+    now: '-14d',
+    is: 'wait -7d',
+    because: 'next proof',
+  },
+  'at the proof': { consent: silent, links: [aLink('-14d')], now: '-7d', is: 'renew link by reauth' },
+  'at the expiry': { consent: silent, links: [aLink('-1d')], now: '0d', is: 'renew link by reauth' },
+  'a user who came back in vain is not told': {
+    consent: silent,
+    renewal: { againNo: 1 },
+    links: [aLink('-10d')],
+    now: '-9d',
+    is: 'wait -3d',
+  },
+  'after the last proof it lapses at the end of grace': {
+    consent: silent,
+    links: [aLink('+85d')],
+    now: '+86d',
+    is: 'wait +90d',
+    because: 'never messaged',
+  },
+  'past grace it lapses, and nobody is asked once more': {
+    consent: silent,
+    policy: { afterGrace: 'ask-once', routes: ['reauth', 'full'] },
+    now: '+90d',
+    is: 'lapse',
+  },
+  'by a channel that has no address: no-channel, as ever': {
+    consent: { channels: ['email'], email: undefined },
+    now: '-14d',
+    is: 'wait +90d',
+    because: 'no-channel',
+  },
+})
+
 const beyond = { email: 'zażółć@mail.test' }
 const turnedDown = [aMessage('-14d', '-14d', { status: 'failed', errorCode: 'no-channel' })]
 tableOf('an address that our mail server does not take', {

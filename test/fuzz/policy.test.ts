@@ -42,6 +42,7 @@ const sound: Readonly<Record<string, unknown>> = {
   afterGrace: 'ask-once',
   limits: { messagesPerHour: 100 },
   company: { name: 'Brightside' },
+  sync: { pauseAtMost: 5 },
   board: { allowDestructive: false },
   timing: { lease: '60s', retry: { attempts: 3, firstDelay: '1s' } },
 }

@@ -344,6 +344,8 @@ describe('an Idempotency-Key', () => {
         ...world,
         enqueue: async (kind) => void enqueued.push(kind),
         queuedFor: Duration.fromMillis(0),
+        httpsOnly: false,
+        publicUrl: 'http://127.0.0.1',
       }),
     })
     const repeat = randomUUID()
@@ -368,6 +370,8 @@ describe('an Idempotency-Key', () => {
       ...world,
       enqueue: async (kind) => void enqueued.push(kind),
       queuedFor: Duration.fromMillis(0),
+      httpsOnly: false,
+      publicUrl: 'http://127.0.0.1',
     })
     const callback = { state: new Secret(body['state'] ?? ''), code: new Secret(body['code'] ?? '') }
     const request = { callerId: 'x', method: 'POST', path: '/', idempotencyKey: randomUUID(), body: '' }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startWorld, type World } from '../setup/world.ts'
-import { type Route, withRoutes } from './routes-of.ts'
+import { documented, type Route, withRoutes } from './routes-of.ts'
 import { startWeb, type Web } from './web.ts'
 
 let world: World
@@ -38,13 +38,13 @@ test('it needs no key, and describes exactly the routes that do, each with its s
   expect(document.openapi).toBe('3.1.0')
   const described = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { description, security }]) => ({
-      route: `${method.toUpperCase()} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`,
+      route: `${method.toUpperCase()} ${path}`,
       scope: /Scope: `([^`]+)`\.$/.exec(description)?.[1],
       security,
     })),
   )
   const expected = routes.map(({ method, url, scope }) => ({
-    route: `${method} ${url}`,
+    route: `${method} ${documented(url)}`,
     scope,
     security: [{ apiKey: [] }],
   }))
@@ -101,7 +101,7 @@ describe('the page for people', () => {
     const page = await web.get('/v1/docs')
     expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
     expect(page.headers.get('content-security-policy')).toContain("default-src 'none';style-src 'self'")
-    for (const { url } of routes) expect(page.body).toContain(url.replaceAll(/:(\w+)/g, '{$1}'))
+    for (const { url } of routes) expect(page.body).toContain(documented(url))
     expect(page.body).not.toMatch(/<script|<style|style=|\son\w+=/i)
     const outside = [...page.body.matchAll(/(?:src|href)="([^"#][^"]*)"/g)].map(([, target]) => target)
     expect(outside).toEqual(['/v1/docs/style.css', '/v1/openapi.json'])

@@ -8,6 +8,13 @@ export interface Route {
   readonly scope: string | undefined
 }
 
+/** A path of this route, with `value` for each parameter. In a pattern, a colon of the path itself is written twice. */
+export const pathOf = (pattern: string, value: string): string =>
+  pattern.replaceAll(/(?<!:):\w+/g, value).replaceAll('::', ':')
+
+/** The path as an OpenAPI document has it. */
+export const documented = (pattern: string): string => pattern.replaceAll(/(?<!:):(\w+)/g, '{$1}').replaceAll('::', ':')
+
 /** Runs `work`, which makes a server; returns what it made and the routes that were added meanwhile. */
 export const withRoutes = async <Made>(
   work: () => Promise<Made>,

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type ApiScope, apiScopeNames } from '../../src/domain/api-scopes.ts'
 import { apiKeys } from '../../src/store/api-keys.ts'
 import { startWorld, type World } from '../setup/world.ts'
-import { type Route, withRoutes } from './routes-of.ts'
+import { pathOf, type Route, withRoutes } from './routes-of.ts'
 import { startWeb, type Web } from './web.ts'
 
 /** What describes the API needs no key. */
@@ -32,8 +32,7 @@ afterAll(async () => {
 
 const call = async ({ method, url }: Route, key?: string): Promise<number> => {
   const headers = key === undefined ? {} : { authorization: `Bearer ${key}` }
-  const path = url.replaceAll(/:\w+/g, 'x')
-  return (await fetch(`${web.url}${path}`, { method, headers })).status
+  return (await fetch(`${web.url}${pathOf(url, 'x')}`, { method, headers })).status
 }
 
 test('the router has routes of the API, and each names a known scope but those that describe it', () => {

@@ -83,6 +83,8 @@ export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Pr
       clock,
       enqueue: async () => undefined,
       queuedFor: Duration.fromMillis(0),
+      httpsOnly: false,
+      publicUrl: 'http://127.0.0.1:3000',
     }),
     checkReady: async () => ({ ok: true, detail: 'the database answers' }),
     board: undefined,

@@ -505,3 +505,25 @@ describe('an identifier or a token', () => {
     ])
   })
 })
+
+describe('channels', () => {
+  const table: Record<string, [unknown, readonly string[] | undefined]> = {
+    'none at all': [[], []],
+    'none, as a file says it': ['none', []],
+    'a list': [['email'], ['email']],
+    'one text': ['email', ['email']],
+    'an empty cell, which says nothing': ['', undefined],
+  }
+  test.each(Object.entries(table))('%s', (_, [channels, read]) => {
+    const { row, problems } = check(aLine({ channels }))
+    expect([problems, row?.channels]).toEqual([[], read])
+  })
+
+  test.each([['pigeon'], [['email', 'none']], [7], [[7]]])(
+    '%j makes the row bad: nobody is messaged by a slip',
+    (channels) => {
+      const { row, problems } = check(aLine({ channels }))
+      expect([row, problems]).toEqual([undefined, [expect.stringMatching(/^channels: /)]])
+    },
+  )
+})

@@ -36,7 +36,7 @@ export interface ChangeSteps {
   ) => Promise<Changed | 'not-as-expected' | undefined>
 }
 
-const changedAnswer = z
+export const changedAnswer = z
   .looseObject({
     result: z.enum(['done', 'unchanged']).describe('unchanged: it was so already'),
     detail: z.string().describe('what was done, for people'),

@@ -25,7 +25,7 @@ const problemsOf = ({ method, isRepeatable, isConditional, problems = [] }: ApiR
   ...(method === 'GET' ? [] : (['body-too-large', 'unsupported-media-type'] as const)),
   ...problems,
   ...(isConditional === undefined ? [] : (['precondition-failed'] as const)),
-  ...(isRepeatable === undefined ? [] : (['in-progress', 'idempotency-key-reused'] as const)),
+  ...(isRepeatable !== true ? [] : (['in-progress', 'idempotency-key-reused'] as const)),
   ...anywhere,
 ]
 
@@ -87,6 +87,7 @@ export const makeOpenapi = async (routes: readonly ApiRoute[], publicUrl: URL): 
     async (scope) => {
       for (const { method, path: url, summary, description, tag, operationId, ...route } of routes) {
         const headers = headersOf(route)
+        const body = route.bodyShown ?? route.body
         scope.route({
           method,
           url,
@@ -98,7 +99,7 @@ export const makeOpenapi = async (routes: readonly ApiRoute[], publicUrl: URL): 
             security: [{ apiKey: [] }],
             ...(route.params === undefined ? {} : { params: route.params }),
             ...(route.query === undefined ? {} : { querystring: route.query }),
-            ...(route.body === undefined ? {} : { body: route.body }),
+            ...(body === undefined ? {} : { body }),
             ...(headers === undefined ? {} : { headers }),
             response: responsesOf({ method, path: url, summary, tag, operationId, ...route }),
           },

@@ -15,6 +15,7 @@ export const problemTypes = {
   'not-found': { status: 404, title: 'There is no such thing' },
   'unknown-state': { status: 404, title: 'The state is none of ours' },
   'cursor-unknown': { status: 409, title: 'The feed does not have this cursor' },
+  'no-open-cycle': { status: 409, title: 'The consent has no open cycle' },
   refused: { status: 409, title: 'The consent does not allow this' },
   'in-progress': { status: 409, title: 'A request with this Idempotency-Key is in progress' },
   'precondition-failed': { status: 412, title: 'The consent is not as the request expects it' },

@@ -11,21 +11,28 @@ import { changeRoutes, type ChangeSteps } from './changes.ts'
 import { consentRoutes, type ConsentRouteDeps } from './consents.ts'
 import { eventRoutes, type EventRouteDeps } from './events.ts'
 import { type KeyringDeps, makeKeyring } from './keyring.ts'
+import { linkRoutes, type LinkRouteDeps } from './links.ts'
 import { onceMade } from './once-made.ts'
 import type { OnceDeps } from './once.ts'
 import { answerProblem, API_PATH, ApiProblem } from './problems.ts'
 import { type ApiRoute, registerRoute } from './route.ts'
+import { syncRoutes, type SyncSteps } from './syncs.ts'
 import { makeTurns, type TurnOptions, usualTurns } from './turns.ts'
 import { validatorCompiler } from './validate.ts'
+import { writeRoutes, type WriteRouteDeps, type WriteSteps } from './writes.ts'
 
 /** All that a write of the API does. */
-export type ApiSteps = ChangeSteps & CallbackSteps
+export type ApiSteps = ChangeSteps & WriteSteps & SyncSteps & CallbackSteps
 
-type RouteDeps = ConsentRouteDeps & EventRouteDeps & OnceDeps<ApiSteps> & Omit<CallbackRouteDeps, keyof OnceDeps<never>>
+type RouteDeps = ConsentRouteDeps &
+  EventRouteDeps &
+  LinkRouteDeps &
+  OnceDeps<ApiSteps> &
+  Omit<CallbackRouteDeps & WriteRouteDeps, keyof OnceDeps<never>>
 
 export type ApiDeps = KeyringDeps &
-  Omit<RouteDeps, 'commitWithinMs' | 'steps'> & {
-    readonly steps: ChangeSteps
+  Omit<RouteDeps, 'commitWithinMs' | 'steps' | 'publicUrl'> & {
+    readonly steps: ChangeSteps & WriteSteps & SyncSteps
     readonly apiTurns?: Partial<TurnOptions> | undefined
   }
 
@@ -43,7 +50,10 @@ const CSS = 'text/css; charset=utf-8'
 /** Every route that needs a key. */
 export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
   ...consentRoutes(deps),
+  ...writeRoutes(deps),
   ...changeRoutes(deps),
+  ...linkRoutes(deps),
+  ...syncRoutes(deps),
   ...callbackRoutes(deps),
   ...eventRoutes(deps),
 ]

@@ -39,8 +39,8 @@ export interface ApiAnswer {
 }
 
 interface Described {
-  readonly method: 'GET' | 'POST' | 'DELETE'
-  /** Below `/v1`, as the router has it: `/consents/:id`. */
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+  /** Below `/v1`, as the router has it: `/consents/:id`; a colon that begins no parameter is written twice. */
   readonly path: string
   readonly scope: ApiScope
   /** A name that programs made from the document call the route by. */
@@ -53,10 +53,12 @@ interface Described {
   readonly answers: Readonly<Record<number, { readonly description: string; readonly schema: Schema }>>
   /** What it may answer besides what any route may. */
   readonly problems?: readonly ProblemName[]
+  /** What the document shows as the body, where the handler checks more of it than the schema `body` does. */
+  readonly bodyShown?: Schema
   /** Bytes; the usual limit unless said. */
   readonly bodyLimit?: number
-  /** Whether it knows Idempotency-Key (once.ts): every POST does. */
-  readonly isRepeatable?: true
+  /** Whether it knows Idempotency-Key (once.ts): every POST does. `by-itself`: safe to repeat, it stores no answer. */
+  readonly isRepeatable?: true | 'by-itself'
   /** Whether it knows If-Match and If-None-Match (conditions.ts). */
   readonly isConditional?: true
   /** A GET answers HEAD, too, unless it must not. */

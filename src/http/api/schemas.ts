@@ -58,6 +58,10 @@ export const consentProperties = {
   next_action_at: instantOrNull('when it is looked at next; null when closed'),
   next_action_reason: textOrNull('why then'),
   has_address: yesOrNo('whether the user has an e-mail address'),
+  channels: z
+    .array(z.string())
+    .nullable()
+    .describe('by which the user may be written to; none: never messaged; null: by all that the policy has'),
   locale: textOrNull('as it was imported'),
   time_zone: textOrNull('as it was imported'),
   failed_attempts: whole('failures in a row'),

@@ -44,7 +44,7 @@ const escaped = (name: string): string =>
   encodeURIComponent(shortened(name).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1'))
 
 /** RFC 6901, section 6: a pointer in a URI fragment. */
-const pointerTo = (path: Path): string => `#${path.map((step) => `/${escaped(String(step))}`).join('')}`
+export const pointerTo = (path: Path): string => `#${path.map((step) => `/${escaped(String(step))}`).join('')}`
 
 const articles: Readonly<Record<string, string>> = {
   string: 'a text',

@@ -17,7 +17,10 @@ import type { FindConsent } from '../done-page-state.ts'
 
 export interface StartDeps {
   readonly visitStartPage: (token: string) => Promise<StartPage>
-  readonly leaveForBank: (token: string, seen: StartPage) => Promise<Departure>
+  readonly leaveForBank: (
+    token: string,
+    options: { readonly seen?: StartPage; readonly by?: string },
+  ) => Promise<Departure>
   readonly findConsent: FindConsent
   readonly policy: Pick<Policy, 'company' | 'providers' | 'routes'>
   readonly clock: Clock
@@ -59,7 +62,7 @@ export const registerStart = (
       const wait = await (start.kind === 'unknown' ? limits.unknown(request) : limits.departures(request))
       if (wait !== undefined) return answerPlainPage(request, reply.header('retry-after', wait), 'too-many')
       if (start.kind === 'unknown') return answerPlainPage(request, reply, 'unknown-link')
-      const departure = await leaveForBank(token, start)
+      const departure = await leaveForBank(token, { seen: start })
       switch (departure.kind) {
         case 'to-bank':
           return reply.redirect(departure.link.reveal(), 303)
