@@ -1,6 +1,7 @@
 // Writes a batch of imported rows in one transaction, by a handful of statements. Idempotent: the same batch a second
 // time finds nothing to change, and neither locks nor writes anything.
 import type { Policy } from '../domain/policy.ts'
+import { clearAccessTokens } from './access-cache.ts'
 import type { ImportRow, Imports, RowResult } from './administration-port.ts'
 import type { Database } from './database.ts'
 import { classify } from './database-errors.ts'
@@ -134,6 +135,7 @@ const writeBatch = async (
       )
       await closeCycles(tx, batch.repaired(), 'repaired', now)
       await closeCycles(tx, batch.superseded(), 'cancelled', now)
+      await clearAccessTokens(tx, batch.superseded())
       for (const [channel, ids] of batch.readdressed()) await reviveUnreached(tx, channel, ids, now)
       await writeEvents(tx, batch.events())
       return results
