@@ -46,6 +46,16 @@ const bases = [
   'clean-exchange-without-dates',
   'refresh-after-expiry',
 ] as const
+const accessOutcomes = [
+  'cached',
+  'refreshed',
+  'refused',
+  'rejected',
+  'in-doubt',
+  'not-processed',
+  'circuit-open',
+  'put-off',
+] as const
 const consentStatuses = Object.keys(consentTransitions) as ConsentStatus[]
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
@@ -232,6 +242,11 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
       name: 'reconsent_callbacks_total',
       help: 'Callbacks, by what was answered.',
       labels: [['answer', ['accepted', 'already', 'closed', 'unknown-state', 'malformed', 'failed']]],
+    }),
+    recordAccessToken: countBy(registry, {
+      name: 'reconsent_access_tokens_total',
+      help: 'Requests for access tokens, by what became of them; each refresh that was made is one.',
+      labels: [['outcome', accessOutcomes]],
     }),
     /** `route` is the route's pattern, never the address. */
     recordHttp: ({ method, route, status, seconds }: HttpRequest): void => {

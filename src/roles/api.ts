@@ -3,6 +3,7 @@
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Policy } from '../domain/policy.ts'
+import type { AccessTokenRouteDeps } from '../http/api/access-token.ts'
 import type { ChangeSteps, ConsentChange } from '../http/api/changes.ts'
 import type { ConsentRouteDeps } from '../http/api/consents.ts'
 import type { EventRouteDeps } from '../http/api/events.ts'
@@ -11,6 +12,7 @@ import { consentEtag, consentJson, eventJson, feedEventJson, historyJson } from 
 import { consentPageJson } from '../presentation/consent-page.ts'
 import { explainedJson } from '../presentation/explanation.ts'
 import type { Enqueue } from '../processors/enqueue.ts'
+import type { GiveAccessToken } from '../processors/give-access-token.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
 import type { AdministrationAnswer, Request } from '../store/administration-port.ts'
 import { administration } from '../store/administration.ts'
@@ -34,9 +36,10 @@ export interface ApiParts {
   readonly enqueue: Enqueue
   /** How long a code that is handed to the queue counts as queued. */
   readonly queuedFor: Duration
+  readonly giveAccessToken: GiveAccessToken
 }
 
-type Deps = ConsentRouteDeps & EventRouteDeps & Pick<ApiDeps, 'answerOnce' | 'steps'>
+type Deps = ConsentRouteDeps & AccessTokenRouteDeps & EventRouteDeps & Pick<ApiDeps, 'answerOnce' | 'steps'>
 
 export const apiDeps = (parts: ApiParts): Deps => {
   const { db, store, policy, clock } = parts
@@ -68,6 +71,11 @@ export const apiDeps = (parts: ApiParts): Deps => {
       const consent = await store.findConsent(name)
       const shown = consent && (await showToken(consent.id, { now: clock.now(), actor: 'company', reason, by }))
       return shown && { id: consent.id, credentialsId: consent.credentialsId, ...shown }
+    },
+    giveAccessToken: async (name, reader) => {
+      const consent = await store.findConsent(name)
+      const answer = consent && (await parts.giveAccessToken(consent.id, reader))
+      return answer && { id: consent.id, credentialsId: consent.credentialsId, answer }
     },
     listEvents: async (after, limit) => (await reads.listFeed(after, limit)).map(feedEventJson),
     steps: namingOutages({

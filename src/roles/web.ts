@@ -41,7 +41,15 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
     }),
     findConsent: store.findConsent,
     getRenewalPageByDoneId: store.getRenewalPageByDoneId,
-    ...apiDeps({ db: services.db, store, policy, clock, enqueue: services.enqueue, queuedFor: timing.queuedFor }),
+    ...apiDeps({
+      db: services.db,
+      store,
+      policy,
+      clock,
+      enqueue: services.enqueue,
+      queuedFor: timing.queuedFor,
+      giveAccessToken: services.refresher.giveAccessToken,
+    }),
     policy,
     clock,
   })
@@ -52,10 +60,12 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
  * no new connection.
  */
 export const stopWeb =
-  (server: HttpServer, { config: { timing } }: Services): Stop =>
+  (server: HttpServer, { config: { timing }, refresher }: Services): Stop =>
   async () => {
+    const { endsWithinMs, settlesWithinMs } = stopWaits(timing)
+    const end = performance.now() + endsWithinMs + settlesWithinMs
     server.setUnready()
     await delay(timing.unreadyFor.toMillis())
     await server.close()
-    return true
+    return refresher.end(Math.max(0, end - performance.now()))
   }

@@ -16,6 +16,7 @@ export const problemTypes = {
   'unknown-state': { status: 404, title: 'The state is none of ours' },
   'cursor-unknown': { status: 409, title: 'The feed does not have this cursor' },
   refused: { status: 409, title: 'The consent does not allow this' },
+  'token-rejected': { status: 409, title: 'The provider rejects the refresh tokens of this connection' },
   'in-progress': { status: 409, title: 'A request with this Idempotency-Key is in progress' },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, title: 'The body is not JSON' },
@@ -41,6 +42,8 @@ export interface ProblemMore {
   readonly errors?: readonly ProblemPart[] | undefined
   /** Seconds. */
   readonly retryAfter?: number | undefined
+  /** The status of the consent, where it is why. */
+  readonly consentStatus?: string | undefined
 }
 
 /** Thrown by handlers; the API's error handler answers it. */
@@ -56,9 +59,20 @@ export class ApiProblem extends Error {
   }
 }
 
-export const problemBody = (name: ProblemName, detail: string, errors?: readonly ProblemPart[]) => {
+export const problemBody = (
+  name: ProblemName,
+  detail: string,
+  { errors, consentStatus }: Omit<ProblemMore, 'retryAfter'> = {},
+) => {
   const { status, title } = problemTypes[name]
-  return { type: `${PROBLEM_PREFIX}${name}`, title, status, detail, ...(errors === undefined ? {} : { errors }) }
+  return {
+    type: `${PROBLEM_PREFIX}${name}`,
+    title,
+    status,
+    detail,
+    ...(errors === undefined ? {} : { errors }),
+    ...(consentStatus === undefined ? {} : { consent_status: consentStatus }),
+  }
 }
 
 export const API_PATH = '/v1'
@@ -67,7 +81,7 @@ export const API_PATH = '/v1'
 export const isApiPath = (path: string): boolean => /^\/v1(?:[/?]|$)/.test(path)
 
 export const answerProblem = (reply: FastifyReply, { problem, message, more }: ApiProblem): FastifyReply => {
-  const body = problemBody(problem, message, more.errors)
+  const body = problemBody(problem, message, more)
   if (more.retryAfter !== undefined) void reply.header('retry-after', more.retryAfter)
   return reply.code(body.status).type(PROBLEM_JSON).send(body)
 }

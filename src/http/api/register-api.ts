@@ -5,6 +5,7 @@ import { TransientError } from '../../errors.ts'
 import { HTML } from '../answer-page.ts'
 import { clientStatusOf, logFailure } from '../fallback.ts'
 import type { Limits } from '../limits.ts'
+import { accessTokenRoutes, type AccessTokenRouteDeps } from './access-token.ts'
 import { callbackRoutes, type CallbackRouteDeps, type CallbackSteps } from './callbacks.ts'
 import { changeRoutes, type ChangeSteps } from './changes.ts'
 import { consentRoutes, type ConsentRouteDeps } from './consents.ts'
@@ -19,7 +20,11 @@ import { validatorCompiler } from './validate.ts'
 /** All that a write of the API does. */
 export type ApiSteps = ChangeSteps & CallbackSteps
 
-type RouteDeps = ConsentRouteDeps & EventRouteDeps & OnceDeps<ApiSteps> & Omit<CallbackRouteDeps, keyof OnceDeps<never>>
+type RouteDeps = ConsentRouteDeps &
+  AccessTokenRouteDeps &
+  EventRouteDeps &
+  OnceDeps<ApiSteps> &
+  Omit<CallbackRouteDeps, keyof OnceDeps<never>>
 
 export type ApiDeps = KeyringDeps & Omit<RouteDeps, 'commitWithinMs' | 'steps'> & { readonly steps: ChangeSteps }
 
@@ -34,6 +39,7 @@ const OUTAGE_SECONDS = 10
 /** Every route that needs a key. */
 export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
   ...consentRoutes(deps),
+  ...accessTokenRoutes(deps),
   ...changeRoutes(deps),
   ...callbackRoutes(deps),
   ...eventRoutes(deps),
