@@ -20,6 +20,7 @@ import { rotateCells } from '../../src/store/key-rotation.ts'
 import { openStore } from '../../src/store/open-store.ts'
 import { ringOf } from '../crypto/keys.ts'
 import { aRow } from '../import/rows.ts'
+import { holdLocks } from '../setup/locks.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import { verified } from '../verify/lives.ts'
 import {
@@ -522,6 +523,33 @@ describe('a code of the same consent', () => {
     expect(told(await ask(consent))).toMatchObject({ token: atProvider(consent).access, isRefreshed: true })
     expect(refreshes(consent)).not.toContain('invalid_grant')
   })
+
+  /** A refresh is being begun: its mark is written and not committed. */
+  const beingBegun = async ({ id }: Consent) =>
+    holdLocks(
+      world.db,
+      `UPDATE consents SET token_call_no = token_call_no + 1, refreshing_until = clock_timestamp() + interval '1 minute'
+       WHERE id = $1`,
+      [id],
+    )
+
+  test.each(['sent', 'settled'] as const)(
+    'is about to be %s as a refresh is begun: it meets the mark',
+    async (what) => {
+      const { consent, codeId } = what === 'sent' ? await withCode(world) : await inDoubt()
+      const [codes, before] = [seen(world, consent, 'exchange').length, refreshes(consent).length]
+      const held = await beingBegun(consent)
+      const working = advance(world)(codeId, aRun())
+      await held.untilWaiting(1)
+      await held.commit()
+      expect(await working).toMatchObject({ kind: 'snooze' })
+      expect([seen(world, consent, 'exchange').length, refreshes(consent).length]).toEqual([codes, before])
+      await endRefreshLease(consent)
+      world.clock.advance({ seconds: 3 })
+      await advance(world)(codeId, aRun())
+      expect((await authorisation(world, codeId)).status).toBe('renewed')
+    },
+  )
 
   test('is in doubt, and the stored token is refused: nobody is blamed, the code is settled first', async () => {
     const { consent } = await inDoubt()
