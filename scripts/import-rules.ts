@@ -22,6 +22,7 @@ const words = [
 /** The contracts between the rooms. */
 const ports = [
   'store/port.ts',
+  'store/access-tokens-port.ts',
   'store/api-keys-port.ts',
   'store/answers-port.ts',
   'store/webhook-port.ts',

@@ -53,6 +53,16 @@ const bases = [
   'clean-exchange-without-dates',
   'refresh-after-expiry',
 ] as const
+const accessOutcomes = [
+  'cached',
+  'refreshed',
+  'refused',
+  'rejected',
+  'in-doubt',
+  'not-processed',
+  'circuit-open',
+  'put-off',
+] as const
 const consentStatuses = Object.keys(consentTransitions) as ConsentStatus[]
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
@@ -244,6 +254,11 @@ export const makeMetrics = ({ collectCounts }: { collectCounts: () => Promise<Co
       name: 'reconsent_webhook_deliveries_total',
       help: 'Tries to deliver a webhook, by result; `given-up` is the last of an event.',
       labels: [['result', ['delivered', 'failed', 'given-up']]],
+    }),
+    recordAccessToken: countBy(registry, {
+      name: 'reconsent_access_tokens_total',
+      help: 'Requests for access tokens, by what became of them; each refresh that was made is one.',
+      labels: [['outcome', accessOutcomes]],
     }),
     /** `route` is the route's pattern, never the address. */
     recordHttp: ({ method, route, status, seconds }: HttpRequest): void => {

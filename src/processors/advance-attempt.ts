@@ -1,6 +1,6 @@
 // The exchange job: loads an attempt, asks the domain for the next step, carries the step out, and repeats this until
 // the step is to wait or the attempt has ended. What is due follows from what is stored, never from the job.
-import type { DateTime, Duration } from 'luxon'
+import { type DateTime, Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import { nextExchangeStep } from '../domain/exchange.ts'
 import type { AttemptFacts, ExchangeStep, Heard, RefreshBy, RefreshHeard, Tried } from '../domain/exchange-step.ts'
@@ -8,6 +8,7 @@ import type { Policy } from '../domain/policy.ts'
 import { PermanentError } from '../errors.ts'
 import type { TokenAnswer, Tokens } from '../provider/port.ts'
 import type { Secret } from '../secret.ts'
+import type { AccessTokens } from '../store/access-tokens-port.ts'
 import type { Claim, Dispatching, Exchanges, Quarantine, RotatedToken } from '../store/port.ts'
 import type { GuardedProvider } from './circuit-breaker.ts'
 import type { Enqueue } from './enqueue.ts'
@@ -16,7 +17,10 @@ import { persist } from './persist.ts'
 import { withClaim } from './with-claim.ts'
 
 export interface AdvanceAttemptDeps {
-  readonly store: Pick<Dispatching, 'claim' | 'release'> & Exchanges & Quarantine
+  readonly store: Pick<Dispatching, 'claim' | 'release'> &
+    Exchanges &
+    Pick<AccessTokens, 'beginSettling' | 'keepAccessToken'> &
+    Quarantine
   readonly provider: GuardedProvider
   readonly enqueue: Enqueue
   readonly clock: Clock
@@ -72,6 +76,8 @@ interface Received extends Tokens {
   readonly answeredAt: DateTime
   /** The version of the stored token when the code was sent. */
   readonly tokenVersion: number | undefined
+  /** Of an exchange: see ExchangeStart. */
+  readonly callNo?: number
 }
 
 interface Working extends AdvanceAttemptDeps {
@@ -120,6 +126,8 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
     case 'store-tokens':
       return storeTokens(working, step.owner, progress)
     case 'refresh':
+      // Never two refreshes of one connection: the company's is over within seconds, and may replace the token.
+      if (!(await store.beginSettling(facts.consent.id))) return waitForRefresh(working)
       return refresh(working, step.by, progress)
     case 'read-me':
       return readMe(working, step.by, progress)
@@ -133,6 +141,15 @@ const carryOut = async (working: Working, step: ExchangeStep, progress: Progress
   }
 }
 
+/** The access token of a company that asks for it is being refreshed by another process. */
+const REFRESH_TAKES = Duration.fromObject({ seconds: 2 })
+
+const waitForRefresh = async ({ store, clock, claim }: Working): Promise<Outcome> => {
+  const until = clock.now().plus(REFRESH_TAKES)
+  await store.scheduleAttempt(claim, until)
+  return snooze(until, 'the token of this connection is being refreshed for the company: its outcome comes first')
+}
+
 /** After a code that ended without a renewal, the consent is enqueued at once: the user did their part. */
 const notifyAgain = async (enqueue: Enqueue, consentId: string, what: string): Promise<Outcome> => {
   await enqueue('consent', consentId)
@@ -140,9 +157,11 @@ const notifyAgain = async (enqueue: Enqueue, consentId: string, what: string): P
 }
 
 /** Sends the code, at most once: the intent is committed first, so that after a crash the status is `exchanging`. */
-const exchange = async ({ store, provider, clock, claim, facts, run }: Working): Promise<Progress> => {
+const exchange = async (working: Working): Promise<Outcome | Progress> => {
+  const { store, provider, clock, claim, facts, run } = working
   const { consent } = facts
   const start = await store.beginExchange(claim, clock.now())
+  if (start === 'refreshing') return waitForRefresh(working)
   // The attempt is no longer as it was read: the domain decides again.
   if (start === undefined) return NOTHING_HEARD
   const answer = await provider.exchangeCode(consent.id, {
@@ -158,7 +177,7 @@ const exchange = async ({ store, provider, clock, claim, facts, run }: Working):
   const isStoredToken = credentialsId === undefined && (await isStored(store, consent.id, tokens, run.signal))
   return {
     heard: { from: 'exchange', answer: { kind: 'tokens', credentialsId, isStoredToken } },
-    tokens: { ...tokens, answeredAt, tokenVersion: start.tokenVersion },
+    tokens: { ...tokens, answeredAt, tokenVersion: start.tokenVersion, callNo: start.callNo },
   }
 }
 
@@ -184,7 +203,7 @@ const isStored = async (
 }
 
 const storeTokens = async (
-  { store, claim, run }: Working,
+  { store, claim, run, facts }: Working,
   owner: 'ours' | 'pending',
   { tokens }: Progress,
 ): Promise<Outcome | Progress> => {
@@ -192,6 +211,13 @@ const storeTokens = async (
   const { accessToken, refreshToken, credentialsId, answeredAt, tokenVersion } = tokens
   const response = { accessToken, refreshToken, credentialsId, answeredAt, tokenVersion, owner }
   const stored = await persist(async () => store.storeTokenResponse(claim, response), run.signal)
+  // A company that asks for access tokens gets this one, or its refresh would end it while `/me` is polled with it. A
+  // failure costs one refresh more, and not the exchange.
+  const { callNo = 0, expiresInSeconds } = tokens
+  if (stored.kind === 'stored' && owner === 'ours' && callNo > 0) {
+    const endsAt = answeredAt.plus({ seconds: expiresInSeconds })
+    await store.keepAccessToken(facts.consent.id, { callNo, accessToken, endsAt }).catch(() => undefined)
+  }
   switch (stored.kind) {
     case 'already-renewed':
       return skipped('this authorisation had been renewed already')

@@ -50,47 +50,71 @@ export const prepareAuthorisation =
   async (consent, routes, now, readWith) => {
     if (httpsOnly && !/^https:/i.test(consent.redirectUri))
       return { kind: 'rejected', code: 'link-rejected', detail: 'its callback (redirect_uri) is not https' }
-    const refusals: { route: Route; answer: LinkRejected }[] = []
-    const { tokens, currentVersion } = await store.readTokens(consent.id, readWith)
-    const [first, ...others] = tokens
-    if (first === undefined) throw new Error('a consent without a token')
-    for (const route of routes) {
-      const state = newState()
-      const verifier = newVerifier()
-      const answer = await provider.makeLink(consent.id, {
-        route,
-        refreshToken: first.token,
-        otherTokens: others.map(({ token }) => token),
-        redirectUri: consent.redirectUri,
-        state,
-        codeChallenge: challengeOf(verifier),
-        providerId: consent.providerId,
-        scopes: consent.scopes,
-      })
-      if (answer.kind === 'circuit-open') return { kind: 'circuit-open', until: answer.until }
-      if (answer.kind === 'unavailable') throw new TransientError(answer.code, { retryAfterMs: answer.retryAfterMs })
-      if (answer.kind === 'link') {
-        const times = { issuedAt: now, expiresAt: now.plus(STATE_TTL) }
-        const made = {
-          id: randomUUID(),
-          route,
-          state,
-          verifier,
-          link: answer.url,
-          doneId: newDoneId(),
-          redirectUri: consent.redirectUri,
-          tokenUse: useOf(tokens, answer.rejectedTokens, { currentVersion, at: now }),
-        }
-        return { kind: 'prepared', authorisation: { ...made, ...times } }
-      }
-      refusals.push({ route, answer })
-    }
-    const detail = refusals
-      .map(({ route, answer }) => `${route}: ${answer.status} ${answer.providerError}${named[answer.blames]}`)
-      .join('; ')
-    const isToken = refusals.length > 0 && refusals.every(({ answer }) => answer.blames === 'token')
-    return { kind: 'rejected', code: isToken ? 'token-rejected' : 'link-rejected', detail }
+    const before = await store.readTokens(consent.id, readWith)
+    const prepared = await tryRoutes(provider, { consent, routes, now, stored: before })
+    if (prepared.kind !== 'rejected' || prepared.code !== 'token-rejected') return prepared
+    // A refresh for the company may have replaced the token just then: the rejection says nothing of the new one.
+    const stored = await store.readTokens(consent.id)
+    if (stored.currentVersion === before.currentVersion) return prepared
+    return tryRoutes(provider, { consent, routes, now, stored })
   }
+
+/** Each route in turn, until one is not refused. */
+const tryRoutes = async (
+  provider: Pick<GuardedProvider, 'makeLink'>,
+  {
+    consent,
+    routes,
+    now,
+    stored,
+  }: {
+    readonly consent: Consent
+    readonly routes: readonly Route[]
+    readonly now: DateTime
+    readonly stored: Awaited<ReturnType<Exchanges['readTokens']>>
+  },
+): Promise<Prepared> => {
+  const refusals: { route: Route; answer: LinkRejected }[] = []
+  const { tokens, currentVersion } = stored
+  const [first, ...others] = tokens
+  if (first === undefined) throw new Error('a consent without a token')
+  for (const route of routes) {
+    const state = newState()
+    const verifier = newVerifier()
+    const answer = await provider.makeLink(consent.id, {
+      route,
+      refreshToken: first.token,
+      otherTokens: others.map(({ token }) => token),
+      redirectUri: consent.redirectUri,
+      state,
+      codeChallenge: challengeOf(verifier),
+      providerId: consent.providerId,
+      scopes: consent.scopes,
+    })
+    if (answer.kind === 'circuit-open') return { kind: 'circuit-open', until: answer.until }
+    if (answer.kind === 'unavailable') throw new TransientError(answer.code, { retryAfterMs: answer.retryAfterMs })
+    if (answer.kind === 'link') {
+      const times = { issuedAt: now, expiresAt: now.plus(STATE_TTL) }
+      const made = {
+        id: randomUUID(),
+        route,
+        state,
+        verifier,
+        link: answer.url,
+        doneId: newDoneId(),
+        redirectUri: consent.redirectUri,
+        tokenUse: useOf(tokens, answer.rejectedTokens, { currentVersion, at: now }),
+      }
+      return { kind: 'prepared', authorisation: { ...made, ...times } }
+    }
+    refusals.push({ route, answer })
+  }
+  const detail = refusals
+    .map(({ route, answer }) => `${route}: ${answer.status} ${answer.providerError}${named[answer.blames]}`)
+    .join('; ')
+  const isToken = refusals.length > 0 && refusals.every(({ answer }) => answer.blames === 'token')
+  return { kind: 'rejected', code: isToken ? 'token-rejected' : 'link-rejected', detail }
+}
 
 /** `rejected`: how many tokens the provider rejected before it made the link with the next one. */
 const useOf = (

@@ -3,6 +3,7 @@
 import type { Duration } from 'luxon'
 import type { Clock } from '../clock.ts'
 import type { Policy } from '../domain/policy.ts'
+import type { AccessTokenRouteDeps } from '../http/api/access-token.ts'
 import type { ChangeSteps, ConsentChange } from '../http/api/changes.ts'
 import type { ConsentRouteDeps } from '../http/api/consents.ts'
 import type { EventRouteDeps } from '../http/api/events.ts'
@@ -14,6 +15,7 @@ import { consentEtag, consentJson, eventJson, feedEventJson, historyJson } from 
 import { consentPageJson } from '../presentation/consent-page.ts'
 import { explainedJson } from '../presentation/explanation.ts'
 import type { Enqueue } from '../processors/enqueue.ts'
+import type { GiveAccessToken } from '../processors/give-access-token.ts'
 import { receiveCallback } from '../processors/receive-callback.ts'
 import type { AdministrationAnswer, Request } from '../store/administration-port.ts'
 import { administration } from '../store/administration.ts'
@@ -44,12 +46,14 @@ export interface ApiParts {
   /** Whether every redirect_uri must be https. */
   readonly httpsOnly: boolean
   readonly publicUrl: string
+  readonly giveAccessToken: GiveAccessToken
 }
 
 /** Events of a consent that is shown with its history; the others are in the list of its events. */
 const SHOWN_EVENTS = 200
 
 type Deps = ConsentRouteDeps &
+  AccessTokenRouteDeps &
   EventRouteDeps &
   Pick<ApiDeps, 'answerOnce' | 'steps' | 'bodyCheck' | 'checkChanges' | 'openForLink'>
 
@@ -89,6 +93,11 @@ export const apiDeps = (parts: ApiParts): Deps => {
     openForLink: async (name, { open, reason, by }) => {
       const consent = await store.findConsent(name)
       return consent && openCycle(consent.id, { now: clock.now(), actor: 'company', reason, by, open })
+    },
+    giveAccessToken: async (name, reader) => {
+      const consent = await store.findConsent(name)
+      const answer = consent && (await parts.giveAccessToken(consent.id, reader))
+      return answer && { id: consent.id, credentialsId: consent.credentialsId, answer }
     },
     listEvents: async (after, limit) => (await reads.listFeed(after, limit)).map(feedEventJson),
     bodyCheck: () => makeBodyCheck({ now: clock.now(), httpsOnly, publicUrl }),

@@ -19,6 +19,7 @@ import type { Listing } from '../store/administration-port.ts'
 import { apiKeys } from '../store/api-keys.ts'
 import { missingMigrations } from '../store/health.ts'
 import { listing } from '../store/listing.ts'
+import { makeRefresher } from './refresher.ts'
 import { openStore } from '../store/open-store.ts'
 import { namingOutages } from '../store/database-errors.ts'
 import type { Store } from '../store/port.ts'
@@ -77,6 +78,7 @@ export const makeServices = (
   const provider = wrap('provider', meteredProvider(breaker, metrics))
   const prepare = prepareAuthorisation({ store, provider, httpsOnly: requiresHttps(config) })
   const queue = wrap('queue', makeWorkQueue(backend))
+  const refresher = makeRefresher({ store, provider, clock, log, record: metrics.recordAccessToken, requestTimeout })
   return {
     config,
     wrap,
@@ -90,6 +92,7 @@ export const makeServices = (
     metrics,
     provider,
     prepare,
+    refresher,
     backend,
     queue,
     enqueue: makeEnqueue({ store, queue, log, queuedFor: config.timing.queuedFor }),

@@ -51,6 +51,7 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
       queuedFor: timing.queuedFor,
       httpsOnly: requiresHttps(config),
       publicUrl: web.publicUrl,
+      giveAccessToken: services.refresher.giveAccessToken,
     }),
     policy,
     clock,
@@ -62,10 +63,12 @@ export const makeWebServer = async (services: Services, health: HealthDeps): Pro
  * no new connection.
  */
 export const stopWeb =
-  (server: HttpServer, { config: { timing } }: Services): Stop =>
+  (server: HttpServer, { config: { timing }, refresher }: Services): Stop =>
   async () => {
+    const { endsWithinMs, settlesWithinMs } = stopWaits(timing)
+    const end = performance.now() + endsWithinMs + settlesWithinMs
     server.setUnready()
     await delay(timing.unreadyFor.toMillis())
     await server.close()
-    return true
+    return refresher.end(Math.max(0, end - performance.now()))
   }

@@ -24,16 +24,16 @@ import {
 import { canMove, moveOne } from './moves.ts'
 import type { Claim, Exchanges, StoredTokens, TokenResponse } from './port.ts'
 import {
+  acceptCandidateToken,
   candidateOf,
   currentOf,
   dropCandidate,
   isStill,
   keepAsCandidate,
-  makeCurrent,
   replaceToken,
   tokenCell,
 } from './refresh-token.ts'
-import { instant, toConsent, withoutCandidate } from './rows.ts'
+import { instant, toConsent } from './rows.ts'
 import type { Statements } from './statements.ts'
 
 type AttemptTokens = Pick<
@@ -151,25 +151,10 @@ export const attemptTokens = (db: Database): AttemptTokens => ({
     db.transaction(async (tx) => {
       const consent = await lockConsent(tx, consentId)
       if (consent === undefined) return undefined
-      const candidate = candidateOf(db.vault, consent)
-      if (candidate === undefined || !isStill(consent, { place: 'candidate', version })) {
-        // Stored already: this call repeats one that was committed and not acknowledged.
-        if (currentOf(db.vault, consent)?.reveal() === (token ?? used).reveal()) return consent.tokenVersion
-        if (token === undefined) return undefined
-        await keepBeside(tx, db.vault, consent, authorisationId, token, now)
-        return undefined
-      }
-      const fate = refusedVersion === consent.tokenVersion ? 'rejected' : 'kept'
-      if (token === undefined || token.reveal() === candidate.reveal())
-        return makeCurrent(tx, db.vault, consent, {
-          token: candidate,
-          issuedAt: consent.candidateIssuedAt,
-          at: now,
-          fate,
-        })
-      await dropCandidate(tx, db.vault, consent, 'superseded', now)
-      const current = { token, issuedAt: now.toJSDate(), at: now, fate } as const
-      return makeCurrent(tx, db.vault, { ...consent, ...withoutCandidate }, current)
+      const accepted = await acceptCandidateToken(tx, db.vault, consent, { version, refusedVersion, used, token, now })
+      if (accepted !== 'gone') return accepted
+      if (token !== undefined) await keepBeside(tx, db.vault, consent, authorisationId, token, now)
+      return undefined
     }),
 
   rejectCandidate: async (consentId, version, now) =>

@@ -25,7 +25,8 @@ export const keysInUse = async (on: Reader): Promise<KeyUse[]> => {
   const rows = await on.$queryRaw<{ key_id: string; cells: bigint | string }[]>`
     SELECT key_id, count(*) AS cells
     FROM (SELECT ${keyIdIn('refresh_token')} AS key_id FROM consents UNION ALL
-      SELECT ${keyIdIn('candidate_token')} FROM consents WHERE candidate_token IS NOT NULL
+      SELECT ${keyIdIn('candidate_token')} FROM consents WHERE candidate_token IS NOT NULL UNION ALL
+      SELECT ${keyIdIn('access_token')} FROM access_tokens WHERE access_token IS NOT NULL
       UNION ALL SELECT ${keyIdIn('secret')} FROM webhook_secrets ${Prisma.join(columns, ' ')}
     ) AS cell
     GROUP BY key_id ORDER BY key_id`

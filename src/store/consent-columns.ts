@@ -41,6 +41,8 @@ const types: { readonly [Field in keyof ConsentRow]: TypeOf<NonNullable<ConsentR
   candidateVersion: 'int',
   candidateArrivedAt: 'timestamptz',
   candidateIssuedAt: 'timestamptz',
+  tokenCallNo: 'int',
+  refreshingUntil: 'timestamptz',
   nextActionAt: 'timestamptz',
   nextActionReason: 'text',
   queuedUntil: 'timestamptz',

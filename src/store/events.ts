@@ -44,6 +44,7 @@ export const eventTypes = [
   'authorisation.mismatched',
   'authorisation.superseded',
   'token.shown',
+  'access-token.shown',
   'token.replaced',
   'token.imported',
   'token.rejected',

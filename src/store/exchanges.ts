@@ -4,10 +4,11 @@ import { DATE_SHOWN_WITHIN } from '../domain/backoff.ts'
 import { blocksExchange } from '../domain/in-progress.ts'
 import { acceptsCode } from '../domain/lifecycle.ts'
 import { StaleClaim } from '../errors.ts'
+import { clearAccessToken } from './access-cache.ts'
 import { attemptTokens } from './attempt-tokens.ts'
 import { openCell } from './authorisation-row.ts'
 import { type Changes } from './columns.ts'
-import { update } from './tables.ts'
+import { changeRecord, update } from './tables.ts'
 import type { Database } from './database.ts'
 import { factsOf } from './facts.ts'
 import { Prisma } from '../generated/prisma/client.ts'
@@ -19,6 +20,7 @@ import { isoText } from './next-cycle.ts'
 import type { Exchanges, ExchangeStart } from './port.ts'
 import { closeUnrenewed, commitRenewal } from './settlement.ts'
 import { instant, toAuthorisation } from './rows.ts'
+import type { Statements } from './statements.ts'
 
 export const exchanges = (db: Database): Exchanges => ({
   getAttempt: async (claim) => {
@@ -33,7 +35,7 @@ export const exchanges = (db: Database): Exchanges => ({
   // The intent is committed before the code is sent: after a crash, the status `exchanging` says that the code may have
   // been used.
   beginExchange: async (claim, now) =>
-    db.step(async (tx): Promise<ExchangeStart | undefined> => {
+    db.step(async (tx): Promise<ExchangeStart | 'refreshing' | undefined> => {
       const locked = await lockClaimedAuthorisation(tx, claim, { goesOn: true })
       const { consent, renewal, authorisation } = locked
       const { status, code, verifier } = authorisation
@@ -42,6 +44,10 @@ export const exchanges = (db: Database): Exchanges => ({
       // Only one code of a consent is sent at a time. The partial unique index on `exchanging` is a second safeguard.
       const others = await otherAttempts(tx, locked)
       if (others.some((other) => blocksExchange(toAuthorisation(other), now))) return undefined
+      if (consent.refreshingUntil !== null && (await isAhead(tx, consent.refreshingUntil))) return 'refreshing'
+      const callNo = consent.tokenCallNo === 0 ? 0 : consent.tokenCallNo + 1
+      if (callNo > 0) await changeRecord(tx, 'consent', consent.id, { tokenCallNo: callNo })
+      await clearAccessToken(tx, consent)
       await moveOne(tx, 'authorisation', authorisation, 'exchanging', {
         data: { exchangeStartedAt: now.toJSDate(), tokenVersion: consent.tokenVersion },
       })
@@ -56,6 +62,7 @@ export const exchanges = (db: Database): Exchanges => ({
         verifier: openCell(db.vault, 'verifier', claim.id, verifier),
         redirectUri: authorisation.redirectUri,
         tokenVersion: consent.tokenVersion,
+        callNo,
       }
     }),
 
@@ -146,6 +153,12 @@ const updateClaimed = async (
     { ...data, ...released },
   )
   written(count)
+}
+
+/** Whether the instant is still to come, by the database's clock, as for every lease. */
+const isAhead = async (tx: Statements, until: Date): Promise<boolean> => {
+  const [row] = await tx.$queryRaw<{ ahead: boolean }[]>`SELECT ${until}::timestamptz > clock_timestamp() AS ahead`
+  return row?.ahead === true
 }
 
 const written = (count: number): void => {

@@ -2,6 +2,7 @@
 // time finds nothing to change, and neither locks nor writes anything.
 import type { Vault } from '../crypto/vault.ts'
 import type { Policy } from '../domain/policy.ts'
+import { clearAccessTokens } from './access-cache.ts'
 import type { ImportRow, Imports, RowResult } from './administration-port.ts'
 import type { Database } from './database.ts'
 import { againAfterCollision } from './database-errors.ts'
@@ -155,6 +156,7 @@ export const writeRows = async (
   )
   await closeCycles(tx, batch.repaired(), 'repaired', now)
   await closeCycles(tx, batch.superseded(), 'cancelled', now)
+  await clearAccessTokens(tx, batch.superseded())
   for (const [channel, ids] of batch.readdressed()) await reviveUnreached(tx, channel, ids, now)
   await writeEvents(tx, batch.events())
   return results

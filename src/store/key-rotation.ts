@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import { DecryptionFailed } from '../crypto/envelope.ts'
 import { Prisma } from '../generated/prisma/client.ts'
+import { accessCell } from './access-cache.ts'
 import { authorisationCells, openCell, sealCell, type AuthorisationCell } from './authorisation-row.ts'
 import { keyIdIn, keysInUse } from './cells.ts'
 import type { Database, Transaction } from './database.ts'
@@ -79,7 +80,7 @@ interface Page {
 }
 
 interface Table {
-  readonly name: 'consents' | 'authorisations' | 'webhook_secrets'
+  readonly name: 'consents' | 'authorisations' | 'webhook_secrets' | 'access_tokens'
   /** Finds and locks the rows of a page, without those that another transaction has locked. */
   find(tx: Transaction, after: string, keys: KeyRing, limit: number): Promise<Row[]>
   write(tx: Transaction, rows: readonly Resealed[]): Promise<number>
@@ -201,6 +202,27 @@ const webhookSecrets: Table = {
   write: async (tx, rows) => writeColumns(tx, 'webhook_secrets', ['secret'], rows),
 }
 
+/** A refresh that replaces a token meanwhile has its own version: the value that was read is not found any more. */
+const accessTokens: Table = {
+  name: 'access_tokens',
+  find: async (tx, after, keys, limit) => {
+    const rows = await tx.$queryRaw<{ id: string; version: number; access_token: string | null }[]>`
+      SELECT consent_id AS id, version, access_token FROM access_tokens
+      WHERE consent_id > ${after}::uuid AND ${keyIdIn('access_token')} = ANY(${olderIds(keys)}::text[])
+      ORDER BY consent_id LIMIT ${limit} FOR NO KEY UPDATE SKIP LOCKED`
+    return rows.map(({ id, version, access_token }) => ({
+      id,
+      versions: { access_token: version },
+      cells: onlyOlder(keys, { access_token }),
+    }))
+  },
+  reseal: (db, { id, versions }, column, sealed) => {
+    const cell = accessCell(id, versions[column] ?? 0)
+    return db.vault.seal(db.vault.open(sealed, cell), cell)
+  },
+  write: async (tx, rows) => writeColumns(tx, 'access_tokens', ['access_token'], rows),
+}
+
 /** The values that an older key of the ring has sealed; null in place of the others. */
 const onlyOlder = (
   keys: KeyRing,
@@ -221,14 +243,15 @@ const writeColumns = async (
     const changed = rows.filter(({ cells }) => cells[column] !== undefined)
     if (changed.length === 0) continue
     const name = Prisma.raw(column)
+    const key = Prisma.raw(table === 'access_tokens' ? 'consent_id' : 'id')
     written += await tx.$executeRaw`
       UPDATE ${Prisma.raw(table)} AS row SET ${name} = cell.after
       FROM unnest(${changed.map(({ id }) => id)}::uuid[],
         ${changed.map(({ cells }) => cells[column]?.before ?? null)}::text[],
         ${changed.map(({ cells }) => cells[column]?.after ?? null)}::text[]) AS cell (id, before, after)
-      WHERE row.id = cell.id AND row.${name} = cell.before`
+      WHERE row.${key} = cell.id AND row.${name} = cell.before`
   }
   return written
 }
 
-const tables = [consents, authorisations, webhookSecrets] as const
+const tables = [consents, authorisations, webhookSecrets, accessTokens] as const

@@ -1,5 +1,6 @@
 // Puts the parts of the store together, over one pool of connections.
 import { atTheBank } from './at-the-bank.ts'
+import { accessTokens } from './access-tokens.ts'
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts'
 import { dispatching } from './dispatching.ts'
 import { answerPurge } from './answers.ts'
@@ -22,6 +23,7 @@ export const makeStore = (db: Database): Store =>
     ...renewals(db),
     ...atTheBank(db),
     ...exchanges(db),
+    ...accessTokens(db),
     ...quarantine(db),
     ...notifications(db),
     ...providerHealth(db),

@@ -21,6 +21,7 @@ import type { TokenPlace } from '../domain/token-order.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { Dispatch, RecordKind } from '../records.ts'
 import type { Secret } from '../secret.ts'
+import type { AccessTokens } from './access-tokens-port.ts'
 
 /** The right to work on a record until the lease ends. Every later write names the claim's fencing token. */
 export interface Claim {
@@ -226,6 +227,8 @@ export interface ExchangeStart {
   readonly redirectUri: string
   /** The version of the stored token at the time when the code is sent. */
   readonly tokenVersion: number
+  /** The number of this call among all that may give the connection another access token; 0: nobody asks for those. */
+  readonly callNo: number
 }
 
 export interface TokenResponse {
@@ -309,9 +312,10 @@ export interface Exchanges {
   getAttempt(claim: Claim): Promise<AttemptFacts | undefined>
   /**
    * Commits the intent to send the code. Undefined if the code may no longer be sent, or must wait because another code
-   * of the consent is being sent or proven; either has happened after the attempt was read.
+   * of the consent is being sent or proven; either has happened after the attempt was read. `refreshing`: the
+   * connection's token is being refreshed for the company, and would be replaced under the exchange.
    */
-  beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart | undefined>
+  beginExchange(claim: Claim, now: DateTime): Promise<ExchangeStart | 'refreshing' | undefined>
   /**
    * Stores a token response. Never fenced by the fencing token, because losing the tokens would lose the connection.
    * Where another worker has taken the claim over, its claim becomes stale: what it decides knows nothing of them.
@@ -560,6 +564,7 @@ export type Store = Dispatching &
   Renewals &
   AtTheBank &
   Exchanges &
+  AccessTokens &
   Quarantine &
   Notifications &
   ProviderHealth &

@@ -6,6 +6,7 @@ import type { Vault } from '../crypto/vault.ts'
 import { PermanentError } from '../errors.ts'
 import type { Consent as ConsentRow } from '../generated/prisma/client.ts'
 import type { Secret } from '../secret.ts'
+import { clearAccessToken } from './access-cache.ts'
 import { changeRecord, find } from './tables.ts'
 import { appendEvent } from './events.ts'
 import { released } from './locks.ts'
@@ -102,6 +103,7 @@ export const makeCurrent = async (
     ...(keeps ? candidateColumns(vault, consent, { token: before, arrivedAt, issuedAt: consent.tokenIssuedAt }) : {}),
     updatedAt: at.toJSDate(),
   })
+  await clearAccessToken(tx, consent)
   const marks: TokenMark[] = [markOf(consent.id, token, 'current')]
   if (before !== undefined && !isSame(before, token)) {
     const state = fate === 'kept' ? (keeps ? 'candidate' : 'replaced') : fate
@@ -115,6 +117,42 @@ export const makeCurrent = async (
     data: { token_version: version, ...(isSame(candidate, token) ? { was_candidate: true } : {}) },
   })
   return version
+}
+
+/**
+ * Makes the candidate, or the token that a refresh by it has brought, the current one. `gone`: the consent does not
+ * have this candidate any more, and the caller keeps a new token. `refusedVersion` is the version of the current token
+ * that the provider refused just before, by the same call or in the same poll.
+ */
+export const acceptCandidateToken = async (
+  tx: Statements,
+  vault: Vault,
+  consent: ConsentRow,
+  {
+    version,
+    refusedVersion,
+    used,
+    token,
+    now,
+  }: {
+    readonly version: number
+    readonly refusedVersion: number | undefined
+    readonly used: Secret
+    readonly token: Secret | undefined
+    readonly now: DateTime
+  },
+): Promise<number | 'gone'> => {
+  const candidate = candidateOf(vault, consent)
+  if (candidate === undefined || !isStill(consent, { place: 'candidate', version })) {
+    // Stored already: this call repeats one that was committed and not acknowledged.
+    return isSame(currentOf(vault, consent), token ?? used) ? consent.tokenVersion : 'gone'
+  }
+  const fate = refusedVersion === consent.tokenVersion ? 'rejected' : 'kept'
+  if (token === undefined || isSame(candidate, token))
+    return makeCurrent(tx, vault, consent, { token: candidate, issuedAt: consent.candidateIssuedAt, at: now, fate })
+  await dropCandidate(tx, vault, consent, 'superseded', now)
+  const current = { token, issuedAt: now.toJSDate(), at: now, fate } as const
+  return makeCurrent(tx, vault, { ...consent, ...withoutCandidate }, current)
 }
 
 /** Acceptances may be committed in another order than they were given: the latest one counts. */

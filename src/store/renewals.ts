@@ -7,6 +7,7 @@ import type { ConsentStatus, Notification, Renewal } from '../domain/model.ts'
 import type { ErrorCode } from '../errors.ts'
 import { isTerminal } from '../domain/lifecycle.ts'
 import { WAITING_FOR_A_TOKEN } from '../domain/token-rejection.ts'
+import { clearAccessToken } from './access-cache.ts'
 import { authorisationRow, clearVerifiers } from './authorisation-row.ts'
 import { later } from './columns.ts'
 import { changeRecord, insert } from './tables.ts'
@@ -214,6 +215,7 @@ export const closeConsent = async (
       ...(supersededById === undefined ? {} : { supersededById }),
     },
   })
+  await clearAccessToken(tx, consent)
   // A paused or quarantined consent keeps its cycle, and its messages can be revived: both continue with the consent.
   if (as === 'paused' || as === 'quarantined') {
     await holdMessages(tx, consent.id)

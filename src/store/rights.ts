@@ -26,6 +26,7 @@ export const tableRights: Readonly<Record<string, readonly Right[]>> = {
   open_circuits: passing,
   sweeps: kept,
   token_fingerprints: passing,
+  access_tokens: kept,
   api_keys: kept,
   idempotency_keys: passing,
   webhook_endpoints: passing,

@@ -224,6 +224,8 @@ export const newRecordDefaults = {
   tokenRejectedAt: null,
   ...withoutCandidate,
   candidateVersion: 0,
+  tokenCallNo: 0,
+  refreshingUntil: null,
   nextActionAt: null,
   nextActionReason: null,
   queuedUntil: null,

@@ -3,6 +3,7 @@
 import { DecryptionFailed } from '../crypto/envelope.ts'
 import type { KeyRing } from '../crypto/key-ring.ts'
 import type { Vault } from '../crypto/vault.ts'
+import { accessCell } from '../store/access-cache.ts'
 import { authorisationCells, openCell } from '../store/authorisation-row.ts'
 import { missingKeys } from '../store/cells.ts'
 import type { Transaction } from '../store/database.ts'
@@ -70,6 +71,16 @@ export const checkCells = async (tx: Transaction, vault: Vault): Promise<Violati
     }
     if (found.length > MAX_LISTED) break
   }
+  for await (const page of pagesById(async (after) => readAccessTokens(tx, after))) {
+    for (const { id, version, access_token: sealed } of page)
+      note(
+        'access_tokens',
+        id,
+        'access_token',
+        problemOf(() => vault.open(sealed, accessCell(id, version))),
+      )
+    if (found.length > MAX_LISTED) break
+  }
   for await (const page of pagesById(async (after) => readAttempts(tx, after))) {
     for (const row of page) {
       for (const column of authorisationCells) {
@@ -109,6 +120,15 @@ const readTokens = async (tx: Transaction, after: string): Promise<TokenRow[]> =
   SELECT id, refresh_token, token_version, candidate_token, candidate_version FROM consents
   WHERE id > ${after}::uuid AND status <> 'quarantined'
   ORDER BY id LIMIT ${PAGE}`
+
+const readAccessTokens = async (
+  tx: Transaction,
+  after: string,
+): Promise<{ readonly id: string; readonly version: number; readonly access_token: string }[]> => tx.$queryRaw`
+  SELECT access.consent_id AS id, access.version, access.access_token
+  FROM access_tokens AS access JOIN consents AS consent ON consent.id = access.consent_id
+  WHERE access.consent_id > ${after}::uuid AND access.access_token IS NOT NULL AND consent.status <> 'quarantined'
+  ORDER BY access.consent_id LIMIT ${PAGE}`
 
 type AttemptRow = { readonly id: string } & Readonly<Record<(typeof authorisationCells)[number], string | null>>
 

@@ -321,6 +321,35 @@ export const crashPoints = {
     at: ['after store.commitRenewal(authorisation)'],
     doubt: 'the renewal is committed with the date of the next cycle, the job has not ended',
   },
+  // The company asks for an access token.
+  'access-token-asked': {
+    at: ['after store.beginRefresh'],
+    doubt: 'the intent to refresh for the company is committed, the provider has not been asked',
+  },
+  'access-token-answered': {
+    at: ['after provider.refresh'],
+    doubt: 'the provider has refreshed for the company, nothing is stored: where it rotates, the old token is dead',
+  },
+  'access-token-stored': {
+    at: ['after store.storeRefreshed'],
+    doubt: 'what a refresh for the company brought is stored, the company has no answer and asks again',
+  },
+  'access-token-failed': {
+    at: ['after store.failRefresh'],
+    doubt: 'a refresh for the company brought nothing, which is stored, the company has no answer and asks again',
+  },
+  'access-token-rejected': {
+    at: ['after store.rejectRefresh'],
+    doubt: 'the provider refuses the token, which is stored, the company has no answer and asks again',
+  },
+  'access-token-shown': {
+    at: ['after store.noteShown'],
+    doubt: 'the event of a token that was there is committed, the company has no answer and asks again',
+  },
+  'access-token-of-exchange': {
+    at: ['after store.keepAccessToken'],
+    doubt: 'the access token of an exchange is kept for the company, nothing is proven',
+  },
   // A stored secret does not open.
   'quarantined-for-token': {
     at: ['after store.closeByRule(consent)'],
@@ -359,6 +388,9 @@ const harmless: ReadonlySet<string> = new Set([
   // Deletes answers that no repetition gets any more; the next sweep deletes what is left.
   'store.purgeAnswers',
   'store.purgeWebhookTries',
+  'store.readAccess',
+  // Counts the refresh that comes next: point `before-settling`.
+  'store.beginSettling',
   // The provider's answers, inside the circuit breaker: point `answer-unnoted`, or after it those of `provider`.
   'truelayer.exchangeCode',
   'truelayer.makeLink',

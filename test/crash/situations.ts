@@ -5,14 +5,17 @@ import { until } from '../setup/company.ts'
 import { type Meanwhile, quickTiming, type Stage } from './stage.ts'
 import {
   askedBefore,
+  asksForAccessToken,
   comesBack,
   consentIs,
   decides,
+  diesAtProvider,
   doubted,
   due,
   type End,
   exchangeFault,
   forgetAnswer,
+  forgetReaders,
   holdCalls,
   importsNewerToken,
   importsToken,
@@ -47,6 +50,13 @@ export interface Situation {
 }
 
 const web: readonly Role[] = ['web']
+
+/** The user has a mail, and the armed process serves the API. */
+const asked = async (stage: Stage): Promise<void> => {
+  await stage.startBeside(worker)
+  await due(stage)
+  await mailed(stage)
+}
 const DAY_MS = 86_400_000
 
 /** Sweeps so rare that none dispatches a record that another process is about to enqueue. */
@@ -313,6 +323,60 @@ export const situations = {
       await mailed(stage)
       stage.advance(10 * 60_000)
       await comesBack(stage, 'approve')
+    },
+  },
+  'the company asks for an access token': {
+    armed: web,
+    play: async (stage) => {
+      await asked(stage)
+      await asksForAccessToken(stage)
+      await comesBack(stage, 'approve')
+    },
+  },
+  'the company asks for an access token, and the provider rotates': {
+    armed: web,
+    play: async (stage) => {
+      stage.company.simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+      await asked(stage)
+      await asksForAccessToken(stage)
+      await comesBack(stage, 'approve')
+    },
+  },
+  'the company asks again for an access token': {
+    armed: web,
+    play: async (stage) => {
+      await asked(stage)
+      await asksForAccessToken(stage)
+      await forgetReaders(stage)
+      await asksForAccessToken(stage)
+      await comesBack(stage, 'approve')
+    },
+  },
+  'the company asks for an access token, and the provider is busy': {
+    armed: web,
+    play: async (stage) => {
+      stage.company.simulator.faults.add({ endpoint: 'refresh', kind: 'rate-limited', retry_after: 600, count: 1 })
+      await asked(stage)
+      await asksForAccessToken(stage)
+      await comesBack(stage, 'approve')
+    },
+  },
+  'the company asks for an access token, and its token is dead': {
+    armed: web,
+    play: async (stage) => {
+      await asked(stage)
+      await diesAtProvider(stage)
+      await asksForAccessToken(stage)
+      await comesBack(stage, 'approve')
+    },
+  },
+  'the company has asked for an access token, and the user approves': {
+    armed: worker,
+    play: async (stage) => {
+      await askedBefore(stage)
+      await asksForAccessToken(stage)
+      await comesBack(stage, 'approve')
+      await stage.startArmed()
     },
   },
   'a state is too old': {

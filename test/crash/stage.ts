@@ -66,6 +66,8 @@ export interface Stage {
   /** Waits for a mail and follows its link. */
   answerMail(as: Decision, by?: keyof Browser): Promise<Visit>
   visits(): number
+  /** Where the pages and the API are served. */
+  origins(): readonly string[]
   close(): Promise<void>
 }
 
@@ -149,6 +151,7 @@ export const openStage = async (options: StageOptions): Promise<Stage> => {
       return browser[by](link, as)
     },
     visits: () => visits,
+    origins: () => origins,
     close: async () => {
       await armed?.end()
       await Promise.all(beside.map(async (one) => one.stop()))

@@ -6,7 +6,7 @@ import { openBackend } from '../../src/queue/backend.ts'
 import { Secret } from '../../src/secret.ts'
 import { imports } from '../../src/store/import.ts'
 import { plans } from '../queue/setup.ts'
-import { until } from '../setup/company.ts'
+import { API_KEY, until } from '../setup/company.ts'
 import type { Company, Stage } from './stage.ts'
 
 /** The name of the end, or undefined as long as the run has not reached it. */
@@ -155,11 +155,57 @@ export const importsNewerToken = async (stage: Stage): Promise<void> => {
   const { credentialsId } = await db.prisma.consent.findFirstOrThrow()
   const current = (): string => simulator.connection(credentialsId)?.refreshToken ?? ''
   const before = current()
-  const client = { client_id: 'client', client_secret: 'client-secret-of-tests' }
-  const fields = { ...client, refresh_token: before, grant_type: 'refresh_token' }
-  await fetch(`${simulator.url}/connect/token`, { method: 'POST', body: new URLSearchParams(fields) })
+  await refreshAt(simulator, before)
   if (current() === before) throw new Error('the provider did not rotate the token')
   await importsToken(stage, current())
+}
+
+/** An answer of the API that tells the company to come back minutes later. */
+const COMES_BACK_LATER_S = 60
+
+/**
+ * A system of the company's asks for the access token, and repeats the request while there is no answer, or one that
+ * says to come back soon. Resolves to the status of the last answer.
+ */
+export const asksForAccessToken = async (stage: Stage): Promise<number> => {
+  const { db } = stage.company
+  const { credentialsId } = await db.prisma.consent.findFirstOrThrow()
+  return until(
+    'an answer with an access token',
+    async () => {
+      for (const origin of stage.origins()) {
+        const url = `${origin}/v1/consents/${credentialsId}/access-token`
+        const headers = { authorization: `Bearer ${API_KEY}` }
+        const asked = fetch(url, { method: 'POST', headers, signal: AbortSignal.timeout(5_000) })
+        const answer = await asked.catch(() => undefined)
+        if (answer === undefined) continue
+        await answer.arrayBuffer()
+        const isLater = Number(answer.headers.get('retry-after') ?? 0) > COMES_BACK_LATER_S
+        if (answer.status < 500 || isLater) return answer.status
+      }
+      return undefined
+    },
+    60_000,
+  )
+}
+
+/** No event names a reader of access tokens, as in the next hour. */
+export const forgetReaders = async ({ company: { db } }: Stage): Promise<void> => {
+  await db.prisma.accessToken.updateMany({ data: { shown: {} } })
+}
+
+/** Somebody else has refreshed the connection, whose token we do not have. */
+export const diesAtProvider = async ({ company: { db, simulator } }: Stage): Promise<void> => {
+  const { credentialsId } = await db.prisma.consent.findFirstOrThrow()
+  simulator.switches.set({ rotate_refresh_tokens: 'on-refresh' })
+  await refreshAt(simulator, simulator.connection(credentialsId)?.refreshToken ?? '')
+  simulator.switches.set({ rotate_refresh_tokens: 'never' })
+}
+
+const refreshAt = async ({ url }: { url: string }, token: string): Promise<void> => {
+  const client = { client_id: 'client', client_secret: 'client-secret-of-tests' }
+  const fields = { ...client, refresh_token: token, grant_type: 'refresh_token' }
+  await fetch(`${url}/connect/token`, { method: 'POST', body: new URLSearchParams(fields) })
 }
 
 /** Waits until `/me` was polled once after a clean exchange and showed the old date. */

@@ -346,6 +346,7 @@ describe('an Idempotency-Key', () => {
         queuedFor: Duration.fromMillis(0),
         httpsOnly: false,
         publicUrl: 'http://127.0.0.1',
+        giveAccessToken: async () => Promise.reject(new Error('nobody asks')),
       }),
     })
     const repeat = randomUUID()
@@ -372,6 +373,7 @@ describe('an Idempotency-Key', () => {
       queuedFor: Duration.fromMillis(0),
       httpsOnly: false,
       publicUrl: 'http://127.0.0.1',
+      giveAccessToken: async () => Promise.reject(new Error('nobody asks')),
     })
     const callback = { state: new Secret(body['state'] ?? ''), code: new Secret(body['code'] ?? '') }
     const request = { callerId: 'x', method: 'POST', path: '/', idempotencyKey: randomUUID(), body: '' }

@@ -9,6 +9,7 @@ import { makeLog } from '../../src/log.ts'
 import { makeMetrics } from '../../src/metrics.ts'
 import { receiveCallback } from '../../src/processors/receive-callback.ts'
 import { apiDeps } from '../../src/roles/api.ts'
+import { makeRefresher } from '../../src/roles/refresher.ts'
 import { leaveForBank, visitStartPage } from '../../src/processors/visit-start-page.ts'
 import { apiKeys } from '../../src/store/api-keys.ts'
 import { aCount } from '../builders.ts'
@@ -85,6 +86,14 @@ export const startWeb = async (world: World, over: Partial<ServerDeps> = {}): Pr
       queuedFor: Duration.fromMillis(0),
       httpsOnly: false,
       publicUrl: 'http://127.0.0.1:3000',
+      giveAccessToken: makeRefresher({
+        store,
+        provider: world.provider,
+        clock,
+        log,
+        record: metrics.recordAccessToken,
+        requestTimeout: Duration.fromObject({ seconds: 5 }),
+      }).giveAccessToken,
     }),
     checkReady: async () => ({ ok: true, detail: 'the database answers' }),
     board: undefined,

@@ -224,11 +224,12 @@ describe('the facts that came with a claim', () => {
     const { claim } = answer
     const now = world.clock.now()
     const start = await world.store.beginExchange(claim, now)
+    if (start === undefined || start === 'refreshing') throw new Error('no exchange was begun')
     const stored = await world.store.storeTokenResponse(claim, {
       accessToken: new Secret('an-access-token'),
       refreshToken: new Secret('the-next-refresh-token'),
       answeredAt: now,
-      tokenVersion: start?.tokenVersion ?? 0,
+      tokenVersion: start.tokenVersion,
       owner: 'ours',
       credentialsId: undefined,
     })

@@ -61,7 +61,7 @@ const canonical = (whole: unknown): string => {
 const asAnswer = (error: unknown): RepeatableAnswer => {
   if (!(error instanceof ApiProblem) || problemTypes[error.problem].status >= 500) throw error
   const { problem, message, more } = error
-  return { status: problemTypes[problem].status, body: problemBody(problem, message, more.errors) }
+  return { status: problemTypes[problem].status, body: problemBody(problem, message, more) }
 }
 
 /** Runs a write, once for each Idempotency-Key of a caller, route and path. `write` refuses before it writes. */

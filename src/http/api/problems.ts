@@ -17,6 +17,7 @@ export const problemTypes = {
   'cursor-unknown': { status: 409, title: 'The feed does not have this cursor' },
   'no-open-cycle': { status: 409, title: 'The consent has no open cycle' },
   refused: { status: 409, title: 'The consent does not allow this' },
+  'token-rejected': { status: 409, title: 'The provider rejects the refresh tokens of this connection' },
   'in-progress': { status: 409, title: 'A request with this Idempotency-Key is in progress' },
   'precondition-failed': { status: 412, title: 'The consent is not as the request expects it' },
   'body-too-large': { status: 413, title: 'The body is too large' },
@@ -43,6 +44,8 @@ export interface ProblemMore {
   readonly errors?: readonly ProblemPart[] | undefined
   /** Seconds. */
   readonly retryAfter?: number | undefined
+  /** The status of the consent, where it is why. */
+  readonly consentStatus?: string | undefined
 }
 
 /** Thrown by handlers; the API's error handler answers it. */
@@ -58,9 +61,20 @@ export class ApiProblem extends Error {
   }
 }
 
-export const problemBody = (name: ProblemName, detail: string, errors?: readonly ProblemPart[]) => {
+export const problemBody = (
+  name: ProblemName,
+  detail: string,
+  { errors, consentStatus }: Omit<ProblemMore, 'retryAfter'> = {},
+) => {
   const { status, title } = problemTypes[name]
-  return { type: `${PROBLEM_PREFIX}${name}`, title, status, detail, ...(errors === undefined ? {} : { errors }) }
+  return {
+    type: `${PROBLEM_PREFIX}${name}`,
+    title,
+    status,
+    detail,
+    ...(errors === undefined ? {} : { errors }),
+    ...(consentStatus === undefined ? {} : { consent_status: consentStatus }),
+  }
 }
 
 export const API_PATH = '/v1'
@@ -69,7 +83,7 @@ export const API_PATH = '/v1'
 export const isApiPath = (path: string): boolean => /^\/v1(?:[/?]|$)/.test(path)
 
 export const answerProblem = (reply: FastifyReply, { problem, message, more }: ApiProblem): FastifyReply => {
-  const body = problemBody(problem, message, more.errors)
+  const body = problemBody(problem, message, more)
   if (more.retryAfter !== undefined) void reply.header('retry-after', more.retryAfter)
   return reply.code(body.status).type(PROBLEM_JSON).send(body)
 }

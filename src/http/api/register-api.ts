@@ -6,6 +6,7 @@ import { TransientError } from '../../errors.ts'
 import { HTML } from '../answer-page.ts'
 import { clientStatusOf, logFailure, OUTAGE_SECONDS } from '../fallback.ts'
 import type { Limits } from '../limits.ts'
+import { accessTokenRoutes, type AccessTokenRouteDeps } from './access-token.ts'
 import { callbackRoutes, type CallbackRouteDeps, type CallbackSteps } from './callbacks.ts'
 import { changeRoutes, type ChangeSteps } from './changes.ts'
 import { consentRoutes, type ConsentRouteDeps } from './consents.ts'
@@ -25,6 +26,7 @@ import { writeRoutes, type WriteRouteDeps, type WriteSteps } from './writes.ts'
 export type ApiSteps = ChangeSteps & WriteSteps & SyncSteps & CallbackSteps
 
 type RouteDeps = ConsentRouteDeps &
+  AccessTokenRouteDeps &
   EventRouteDeps &
   LinkRouteDeps &
   OnceDeps<ApiSteps> &
@@ -51,6 +53,7 @@ const CSS = 'text/css; charset=utf-8'
 export const apiRoutes = (deps: RouteDeps): readonly ApiRoute[] => [
   ...consentRoutes(deps),
   ...writeRoutes(deps),
+  ...accessTokenRoutes(deps),
   ...changeRoutes(deps),
   ...linkRoutes(deps),
   ...syncRoutes(deps),

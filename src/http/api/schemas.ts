@@ -129,6 +129,7 @@ export const problemAnswer = z
       )
       .optional()
       .describe('every problem of the request'),
+    consent_status: text('the status of the consent, where that is why').optional(),
   })
   .meta({ id: 'Problem', description: 'why a request was refused or failed (RFC 9457)' })
 
