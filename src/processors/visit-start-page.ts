@@ -86,7 +86,8 @@ interface LeaveOptions {
 
 /**
  * The button: hands out a link by an open route, younger than `link.freshFor`, that no user was given; otherwise a new
- * link. `seen`: the page, if it has just been read. `by`: the key of the API that asks for the link in the user's place.
+ * link. `seen`: the page, if it has just been read. `by`: the key of the API that asks for the link in the user's
+ * place.
  */
 export const leaveForBank = (deps: VisitDeps) => {
   const { store, prepare, clock, policy, log } = deps
