@@ -166,11 +166,22 @@ const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter(
   (file) => file.endsWith('.ts') && !file.startsWith('generated/') && file !== 'store/moves.ts',
 )
 
+const textOf = (file: string): string => readFileSync(join(root, file), 'utf8')
+
+/** Their SQL writes a status of another table, which has no arrows, and touches none of the four with a gate. */
+const ofOtherTables = ['store/answers.ts', 'store/webhook-deliveries.ts', 'store/webhook-endpoints.ts']
+
 test('no SQL of the sources writes a status itself', () => {
   // From SET up to what ends a list of assignments.
   const assignments = (sql: string): string[] => sql.match(/\bSET\b[\s\S]*?(?=\bWHERE\b|\bFROM\b|`)/g) ?? []
-  const found = files.flatMap((file) =>
-    assignments(readFileSync(join(root, file), 'utf8'))
+  for (const file of ofOtherTables)
+    expect([file, /UPDATE (?:consents|renewals|authorisations|notifications|\$)/.test(textOf(file))]).toEqual([
+      file,
+      false,
+    ])
+  const guarded = files.filter((file) => !ofOtherTables.includes(file))
+  const found = guarded.flatMap((file) =>
+    assignments(textOf(file))
       .filter((list) => /(?:\bSET|,)\s*"?status"?\s*=/.test(list))
       .map((list) => `${file}: ${list}`),
   )
@@ -180,7 +191,6 @@ test('no SQL of the sources writes a status itself', () => {
 
 // Whole rows are changed in memory and written back (writeConsents), where the type of the client checks nothing.
 test('a row in memory is given a status by the gate alone: assigned values are checked to hold none', () => {
-  const textOf = (file: string): string => readFileSync(join(root, file), 'utf8')
   const users = files.filter((file) => /\b(?:writeConsents|moveRow)\(/.test(textOf(file)))
   expect(users.toSorted()).toEqual(['store/import-batch.ts', 'store/import.ts', 'store/reopening.ts'])
   for (const file of users) {
