@@ -30,6 +30,7 @@ import {
   fault,
   providerAt,
   renew,
+  restoreProvider,
   seen,
   silent,
   withCode,
@@ -45,12 +46,7 @@ afterAll(async () => world.close())
 beforeEach(() => {
   outcomes = []
 })
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 const aConnection = async (over: Partial<Consent> & { inDays?: number } = {}): Promise<Consent> => {
   const { inDays = 60, ...rest } = over

@@ -19,6 +19,7 @@ import {
   fault,
   LEASE,
   liveUntil,
+  restoreProvider,
   rungsSent,
   seen,
   withCode,
@@ -31,12 +32,7 @@ beforeAll(async () => {
   world = await startWorld()
 })
 afterAll(async () => world.close())
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 /** The user went to the bank twice and approved twice. */
 const withTwoCodes = async () => {

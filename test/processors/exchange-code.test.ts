@@ -10,6 +10,7 @@ import {
   fault,
   NOBODY,
   providerAt,
+  restoreProvider,
   rungsSent,
   seen,
   withCode,
@@ -20,12 +21,7 @@ beforeAll(async () => {
   world = await startWorld()
 })
 afterAll(async () => world.close())
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 /** Whole seconds from the last exchange call to the next one. */
 const secondsUntil = async (id: string): Promise<number> => {

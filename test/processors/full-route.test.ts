@@ -8,13 +8,14 @@ import { type Consent, detailFields } from '../../src/domain/model.ts'
 import { aRun, startWorld, type World } from '../setup/world.ts'
 import {
   advance,
-  authorisation,
   askedConsent,
+  authorisation,
   bringUpToDate,
   codeOf,
   daysLeft,
   eventTypes,
   fault,
+  restoreProvider,
   rungsSent,
   sleepingAfter,
 } from './rig.ts'
@@ -25,12 +26,7 @@ beforeAll(async () => {
   world = await startWorld({ policy: { providers: { FR: { routes: ['full'] } } } })
 })
 afterAll(async () => world.close())
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 const FRENCH = { country: 'FR', providerId: 'fr-stet-caisse-depargne', providerName: "Caisse d'Epargne" }
 const asked = async () => askedConsent(world, FRENCH)

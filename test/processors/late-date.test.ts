@@ -20,6 +20,7 @@ import {
   fault,
   LEASE,
   liveUntil,
+  restoreProvider,
   rungsSent,
   seen,
   send,
@@ -32,12 +33,7 @@ beforeAll(async () => {
   world = await startWorld({ policy: { providers: { IE: { routes: ['full'] }, GB: { routes: ['reauth'] } } } })
 })
 afterAll(async () => world.close())
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 const HOUR = 3600
 /** The provider shows the new date so many hours after the renewal. */

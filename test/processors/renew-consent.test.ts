@@ -19,6 +19,7 @@ import {
   NOBODY,
   providerAt,
   renew,
+  restoreProvider,
   rungsSent,
   seen,
   withStore,
@@ -29,12 +30,7 @@ beforeAll(async () => {
   world = await startWorld()
 })
 afterAll(async () => world.close())
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 const due = async (inDays = 10) => world.addConsent({ expiresAt: world.clock.now().plus({ days: inDays }) })
 const hoursUntilNext = async (id: string): Promise<number> =>

@@ -77,6 +77,14 @@ export const withCode = async (world: World, over: Partial<Consent> & { inDays?:
   return { consent, codeId: await codeOf(world, consent.id) }
 }
 
+/** Undoes what a test has changed about the provider, and what the circuit breaker has learnt of it. */
+export const restoreProvider = async (world: World): Promise<void> => {
+  world.simulator.switches.reset()
+  world.simulator.faults.clear()
+  await world.store.closeCircuit('client-rejected')
+  await world.store.closeCircuit('link-rejected')
+}
+
 /** The user goes to the bank and approves; returns the id of the attempt whose code came in. */
 export const codeOf = async (
   world: World,

@@ -22,6 +22,7 @@ import {
   LEASE,
   liveUntil,
   providerAt,
+  restoreProvider,
   rungsSent,
   seen,
   sleepingAfter,
@@ -34,12 +35,7 @@ beforeAll(async () => {
   world = await startWorld()
 })
 afterAll(async () => world.close())
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 const codeCameAt = async (id: string): Promise<DateTime> =>
   DateTime.fromJSDate((await authorisation(world, id)).codeReceivedAt ?? new Date(Number.NaN), { zone: 'utc' })

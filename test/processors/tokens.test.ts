@@ -22,6 +22,7 @@ import {
   eventTypes,
   fault,
   renew,
+  restoreProvider,
   rungsSent,
   seen,
   withCode,
@@ -33,12 +34,7 @@ beforeAll(async () => {
   world = await startWorld()
 })
 afterAll(async () => world.close())
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 const due = async (over: Partial<Consent> & { inDays?: number } = {}): Promise<Consent> => {
   const { inDays = 10, ...rest } = over

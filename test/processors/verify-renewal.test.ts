@@ -10,6 +10,7 @@ import {
   daysLeft,
   endLease,
   fault,
+  restoreProvider,
   rungsSent,
   seen,
   sleepingAfter,
@@ -22,12 +23,7 @@ beforeAll(async () => {
   world = await startWorld()
 })
 afterAll(async () => world.close())
-afterEach(async () => {
-  world.simulator.switches.reset()
-  world.simulator.faults.clear()
-  await world.store.closeCircuit('client-rejected')
-  await world.store.closeCircuit('link-rejected')
-})
+afterEach(async () => restoreProvider(world))
 
 /** Seconds from the answer of the exchange to the next poll. */
 const dueAfter = async (id: string): Promise<number> => {
