@@ -6,7 +6,7 @@ import { fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -21,6 +21,7 @@ import { readRows } from '../src/import/read-rows.ts'
 import { imports } from '../src/store/import.ts'
 import { migrate } from '../src/store/migrate.ts'
 import { openStore } from '../src/store/open-store.ts'
+import { cpuMsWithChildren, parentOf } from './processes.ts'
 
 interface Load {
   readonly rows: number
@@ -116,24 +117,8 @@ const writeFile = async (path: string): Promise<void> => {
 /** The CPU seconds of a PostgreSQL server so far, of all its processes; Linux only, else undefined. */
 const cpuOfServer = async (server: pg.Client): Promise<number | undefined> => {
   const { rows: found } = await server.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
-  const statOf = async (pid: string): Promise<number[]> => {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-    return text
-      .slice(text.lastIndexOf(')') + 2)
-      .split(' ')
-      .map(Number)
-  }
-  // The places of ppid, utime, stime, cutime and cstime in proc(5), counted from the state.
-  const [postmaster] = (await statOf(String(found[0]?.pid))).slice(1)
-  if (postmaster === undefined || Number.isNaN(postmaster)) return undefined
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-  const stats = await Promise.all(pids.map(async (pid) => ({ pid: Number(pid), fields: await statOf(pid) })))
-  const ticks = stats.flatMap(({ pid, fields }) => {
-    const [utime = 0, stime = 0, cutime = 0, cstime = 0] = fields.slice(11, 15)
-    if (pid === postmaster) return utime + stime + cutime + cstime
-    return fields[1] === postmaster ? utime + stime : []
-  })
-  return ticks.reduce((sum, value) => sum + value, 0) / 100
+  const postmaster = await parentOf(found[0]?.pid ?? 0).catch(() => undefined)
+  return postmaster === undefined ? undefined : (await cpuMsWithChildren(postmaster)) / 1_000
 }
 
 const measure = async (): Promise<void> => {
